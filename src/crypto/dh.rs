@@ -1,0 +1,131 @@
+//! X25519: key pairs, public keys, shared secrets.
+
+use std::fmt;
+
+use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
+use x25519_dalek::StaticSecret;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::random_bytes;
+
+/// An X25519 public key, 32 bytes without the type byte 05.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PublicKey(pub [u8; 32]);
+
+impl PublicKey {
+    /// The 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The 33-byte form of Signal: 05, then the key.
+    #[must_use]
+    pub fn serialize(&self) -> [u8; 33] {
+        let mut out = [5; 33];
+        out[1..].copy_from_slice(&self.0);
+        out
+    }
+
+    /// From 32 bytes; `None` at any other length.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// From the 33-byte form of Signal; `None` at another length or type byte.
+    #[must_use]
+    pub fn deserialize(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [5, key @ ..] => Self::from_slice(key),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", hex::encode(self.0))
+    }
+}
+
+/// The other side's key is of low order: the shared secret would be all zeros (RFC 7748 §6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the public key is of low order")]
+pub struct LowOrderPoint;
+
+/// The result of a Diffie-Hellman exchange, never all zeros.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct SharedSecret([u8; 32]);
+
+impl SharedSecret {
+    /// The 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedSecret(..)")
+    }
+}
+
+/// An X25519 key pair. The private key is clamped when made, zeroized when dropped, and never printed.
+#[derive(Clone)]
+pub struct KeyPair {
+    private: StaticSecret,
+    public: PublicKey,
+}
+
+impl KeyPair {
+    /// A fresh pair.
+    #[must_use]
+    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+        let mut private = random_bytes(rng);
+        let pair = Self::from_private(private);
+        private.zeroize();
+        pair
+    }
+
+    /// The pair of a private key of 32 bytes (RFC 7748 §5), which is clamped here if it is not yet.
+    #[must_use]
+    pub fn from_private(mut private: [u8; 32]) -> Self {
+        private[0] &= 248;
+        private[31] = (private[31] & 127) | 64;
+        let secret = StaticSecret::from(private);
+        private.zeroize();
+        let public = PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes());
+        Self { private: secret, public }
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The private half, 32 bytes, clamped. Only for the store and for signatures.
+    #[must_use]
+    pub fn private_bytes(&self) -> &[u8; 32] {
+        self.private.as_bytes()
+    }
+
+    /// X25519 with another side's public key.
+    ///
+    /// # Errors
+    /// [`LowOrderPoint`] if the result would be all zeros.
+    pub fn agree(&self, theirs: &PublicKey) -> Result<SharedSecret, LowOrderPoint> {
+        let shared = self.private.diffie_hellman(&x25519_dalek::PublicKey::from(theirs.0));
+        let zero: bool = shared.as_bytes().ct_eq(&[0; 32]).into();
+        if zero { Err(LowOrderPoint) } else { Ok(SharedSecret(*shared.as_bytes())) }
+    }
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPair").field("public", &self.public).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,20 @@
+//! Palomar: a WhatsApp multi-device (linked device) client in pure Rust.
+//!
+//! Unofficial. See the README for what it is and is not.
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod crypto;
+pub mod noise;
+pub mod signal;
+pub mod stanza;
+pub mod wire;
+
+pub mod client;
+
+#[cfg(feature = "sim")]
+pub mod sim;
+
+pub use palomar_proto as proto;
+pub use palomar_store as store;

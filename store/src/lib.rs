@@ -1,0 +1,5 @@
+//! The key store: contract, SQLite implementation, migrations, the account lock.
+//!
+//! It knows no protocol: typed records in, typed records out.
+
+#![forbid(unsafe_code)]
