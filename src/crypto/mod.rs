@@ -1,4 +1,4 @@
-//! The primitives behind one small boundary: AES-GCM, AES-CBC, AES-CTR, SHA-256, HMAC, HKDF, X25519.
+//! The primitives behind one small boundary: AES-GCM, AES-CBC, AES-CTR, SHA-256, HMAC, HKDF, X25519, XEdDSA.
 //!
 //! Pure: bytes in, bytes out; randomness is an argument. Protocol knowledge (who derives what from what)
 //! lives in `noise`, `signal` and `media`.
@@ -6,6 +6,7 @@
 mod cipher;
 mod dh;
 mod hash;
+pub mod xeddsa;
 
 pub use cipher::{
     AeadError, BlockError, aes_cbc_decrypt, aes_cbc_encrypt, aes_ctr, aes_gcm_open, aes_gcm_seal, gcm,
