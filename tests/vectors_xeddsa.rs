@@ -24,8 +24,11 @@ fn vectors_xeddsa() {
     }
     for case in file.section("verify") {
         known_keys(&case, &["name", "public_key", "message", "signature", "required"]);
-        let answer =
-            verify(&PublicKey(array(&case, "public_key")), &[&bytes(&case, "message")], &bytes(&case, "signature"));
+        let answer = verify(
+            &PublicKey(array(&case, "public_key")),
+            &[&bytes(&case, "message")],
+            &bytes(&case, "signature"),
+        );
         match &case["required"] {
             Value::Bool(required) => assert_eq!(answer, *required, "{}", name(&case)),
             Value::Null => {}
@@ -50,8 +53,8 @@ fn vectors_xeddsa() {
 
 /// The order L of the base point, little-endian.
 const L: [u8; 32] = [
-    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
 #[test]

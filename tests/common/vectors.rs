@@ -63,7 +63,16 @@ impl File {
 /// Whether a key carries information only (never part of a check).
 pub fn is_information(key: &str) -> bool {
     const KEYS: [&str; 10] = [
-        "note", "description", "why", "by", "via", "checked_with", "same_in", "encoded_by", "decoded_by", "peers",
+        "note",
+        "description",
+        "why",
+        "by",
+        "via",
+        "checked_with",
+        "same_in",
+        "encoded_by",
+        "decoded_by",
+        "peers",
     ];
     INFORMATION.contains(&key)
         || KEYS.contains(&key)
