@@ -9,8 +9,8 @@ use crate::proto::noise::{self, CertificateDetails, NoiseCertificate};
 
 /// The root key of the production service ("WhatsAppLongTerm1", serial 0).
 pub const PRODUCTION_ROOT: PublicKey = PublicKey([
-    0x14, 0x23, 0x75, 0x57, 0x4d, 0x0a, 0x58, 0x71, 0x66, 0xaa, 0xe7, 0x1e, 0xbe, 0x51, 0x64, 0x37, 0xc4, 0xa2,
-    0x8b, 0x73, 0xe3, 0x69, 0x5c, 0x6c, 0xe1, 0xf7, 0xf9, 0x54, 0x5d, 0xa8, 0xee, 0x6b,
+    0x14, 0x23, 0x75, 0x57, 0x4d, 0x0a, 0x58, 0x71, 0x66, 0xaa, 0xe7, 0x1e, 0xbe, 0x51, 0x64, 0x37, 0xc4,
+    0xa2, 0x8b, 0x73, 0xe3, 0x69, 0x5c, 0x6c, 0xe1, 0xf7, 0xf9, 0x54, 0x5d, 0xa8, 0xee, 0x6b,
 ]);
 
 /// The root's serial, which the intermediate names as its issuer.
@@ -79,11 +79,7 @@ impl Certificate {
         Ok(Self {
             serial: details.serial.unwrap_or_default(),
             issuer_serial: details.issuer_serial.unwrap_or_default(),
-            key: details
-                .key
-                .as_deref()
-                .and_then(PublicKey::from_slice)
-                .ok_or(CertificateError::Malformed)?,
+            key: details.key.as_deref().and_then(PublicKey::from_slice).ok_or(CertificateError::Malformed)?,
             not_before: details.not_before.unwrap_or_default(),
             not_after: details.not_after.unwrap_or_default(),
         })

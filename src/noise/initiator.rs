@@ -60,7 +60,7 @@ impl Initiator {
         let pattern = state.pattern();
         let Fields { ephemeral, static_key, payload } =
             state.write_message(payload).map_err(|fault| fault.during(pattern))?;
-        let hello = ClientHello { ephemeral, r#static: static_key, payload };
+        let hello = ClientHello { ephemeral, r#static: static_key, payload, ..Default::default() };
         let message = HandshakeMessage { client_hello: Some(hello), ..Default::default() };
         Ok((Self { state, s: s.clone(), e }, message.encode_to_vec()))
     }
@@ -152,7 +152,8 @@ impl Verified {
     pub fn finish(mut self, payload: &[u8]) -> Result<Established, HandshakeError> {
         let pattern = self.state.pattern();
         let fields = self.state.write_message(Some(payload)).map_err(|fault| fault.during(pattern))?;
-        let finish = ClientFinish { r#static: fields.static_key, payload: fields.payload };
+        let finish =
+            ClientFinish { r#static: fields.static_key, payload: fields.payload, ..Default::default() };
         let message = HandshakeMessage { client_finish: Some(finish), ..Default::default() };
         Ok(Established {
             client_finish: message.encode_to_vec(),

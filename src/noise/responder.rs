@@ -3,9 +3,7 @@
 use prost::Message;
 
 use super::cipher::Transport;
-use super::handshake::{
-    Fields, HandshakeError, HandshakeFault, HandshakeState, Pattern, Role, public_key,
-};
+use super::handshake::{Fields, HandshakeError, HandshakeFault, HandshakeState, Pattern, Role, public_key};
 use crate::crypto::{KeyPair, PublicKey};
 use crate::proto::noise::{ClientFinish, ClientHello, HandshakeMessage, ServerHello};
 
@@ -142,19 +140,23 @@ impl std::fmt::Debug for AwaitFinish {
 
 fn client_hello(message: &[u8]) -> Result<Fields, HandshakeFault> {
     let message = HandshakeMessage::decode(message).map_err(|_| HandshakeFault::Malformed)?;
-    let ClientHello { ephemeral, r#static, payload } =
+    let ClientHello { ephemeral, r#static, payload, .. } =
         message.client_hello.ok_or(HandshakeFault::Malformed)?;
     Ok(Fields { ephemeral, static_key: r#static, payload })
 }
 
 fn client_finish(message: &[u8]) -> Result<Fields, HandshakeFault> {
     let message = HandshakeMessage::decode(message).map_err(|_| HandshakeFault::Malformed)?;
-    let ClientFinish { r#static, payload } = message.client_finish.ok_or(HandshakeFault::Malformed)?;
+    let ClientFinish { r#static, payload, .. } = message.client_finish.ok_or(HandshakeFault::Malformed)?;
     Ok(Fields { ephemeral: None, static_key: r#static, payload })
 }
 
 fn encode(fields: Fields) -> Vec<u8> {
-    let hello =
-        ServerHello { ephemeral: fields.ephemeral, r#static: fields.static_key, payload: fields.payload };
+    let hello = ServerHello {
+        ephemeral: fields.ephemeral,
+        r#static: fields.static_key,
+        payload: fields.payload,
+        ..Default::default()
+    };
     HandshakeMessage { server_hello: Some(hello), ..Default::default() }.encode_to_vec()
 }
