@@ -19,6 +19,8 @@ mod handshake;
 mod initiator;
 mod responder;
 mod symmetric;
+#[cfg(test)]
+mod tests;
 
 pub use certificate::{CertChain, Certificate, CertificateError, Link, PRODUCTION_ROOT, issue_chain};
 pub use cipher::{CipherError, CipherState, Transport};
