@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         write_enum_debug(&mut debug, "", descriptor)?;
     }
     fs::write(out.join("debug.rs"), debug)?;
+    fs::write(out.join("registry.rs"), registry(&messages(&set)))?;
     fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&set))?;
     config.compile_fds(set)?;
     Ok(())
@@ -89,6 +90,15 @@ fn messages(set: &FileDescriptorSet) -> Vec<Message<'_>> {
         }
     }
     found
+}
+
+/// For tests: an array of `(full name, typed::<Type>())`, in the namespace of whoever includes it.
+fn registry(messages: &[Message<'_>]) -> String {
+    let entries = messages.iter().map(|message| {
+        let name = message.path.trim_start_matches(".palomar.");
+        format!("({name:?}, typed::<palomar_proto::{}>()),\n", message.rust)
+    });
+    format!("[\n{}]", entries.collect::<String>())
 }
 
 fn singular_messages(message: &DescriptorProto) -> impl Iterator<Item = &str> {

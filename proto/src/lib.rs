@@ -7,6 +7,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod edit;
+mod error;
+#[cfg(feature = "json")]
+pub mod json;
+
+pub use error::{DecodeError, decode};
+
 #[allow(missing_docs, clippy::all)]
 mod schema {
     include!(concat!(env!("OUT_DIR"), "/palomar.rs"));

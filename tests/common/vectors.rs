@@ -10,10 +10,12 @@ use serde_json::{Map, Value};
 /// Top-level keys that are information only.
 const INFORMATION: [&str; 7] = ["source", "title", "set", "notation", "notes", "conventions", "encoding"];
 
-/// The folder with the vectors: `PALOMAR_VECTORS`, else `tests/vectors` of the checkout.
+/// The folder with the vectors: `PALOMAR_VECTORS`, else `tests/vectors` of the checkout (of which this package may be
+/// a member one level down).
 pub fn folder() -> PathBuf {
-    std::env::var_os("PALOMAR_VECTORS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors"), PathBuf::from)
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = if here.join("tests/vectors").exists() { here } else { here.join("..") };
+    std::env::var_os("PALOMAR_VECTORS").map_or_else(|| root.join("tests/vectors"), PathBuf::from)
 }
 
 /// One file of vectors, which must be read section by section until nothing is left.
