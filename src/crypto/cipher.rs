@@ -114,6 +114,25 @@ pub fn aes_cbc_encrypt(key: &[u8; 32], iv: &[u8; 16], plaintext: &[u8]) -> Vec<u
     cbc::Encryptor::<aes::Aes256>::new(key.into(), iv.into()).encrypt_padded_vec::<Pkcs7>(plaintext)
 }
 
+/// AES-256-CBC with PKCS#7 padding, appended to `out`.
+pub fn aes_cbc_encrypt_into(key: &[u8; 32], iv: &[u8; 16], plaintext: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    let padded = cbc_length(plaintext.len());
+    out.extend_from_slice(plaintext);
+    out.resize(start + padded, 0);
+    // The buffer has room for the padding, which is the only thing that could be wrong.
+    if let Some(text) = out.get_mut(start..) {
+        let _ = cbc::Encryptor::<aes::Aes256>::new(key.into(), iv.into())
+            .encrypt_padded::<Pkcs7>(text, plaintext.len());
+    }
+}
+
+/// The length of a text of `length` bytes after AES-CBC with PKCS#7 padding.
+#[must_use]
+pub fn cbc_length(length: usize) -> usize {
+    (length / 16 + 1) * 16
+}
+
 /// AES-256-CBC with PKCS#7 padding. Authenticate before you call this: its error is a padding oracle.
 ///
 /// # Errors

@@ -134,6 +134,13 @@ impl KeyPair {
         Self { private: secret, public }
     }
 
+    /// A pair whose halves were stored together, so that reading many costs no multiplication. The halves must
+    /// belong together: only for what [`Self::private_bytes`] and [`Self::public`] gave, under a checksum.
+    #[must_use]
+    pub fn from_stored(private: &[u8; 32], public: PublicKey) -> Self {
+        Self { private: StaticSecret::from(*private), public }
+    }
+
     /// The public half.
     #[must_use]
     pub fn public(&self) -> &PublicKey {

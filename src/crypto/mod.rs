@@ -9,7 +9,8 @@ mod hash;
 pub mod xeddsa;
 
 pub use cipher::{
-    AeadError, BlockError, aes_cbc_decrypt, aes_cbc_encrypt, aes_ctr, aes_gcm_open, aes_gcm_seal, gcm,
+    AeadError, BlockError, aes_cbc_decrypt, aes_cbc_encrypt, aes_cbc_encrypt_into, aes_ctr, aes_gcm_open,
+    aes_gcm_seal, cbc_length, gcm,
 };
 pub use dh::{KeyPair, LowOrderPoint, PublicKey, SharedSecret};
 pub use hash::{hkdf_sha256, hmac_sha256, md5, pbkdf2_sha256, sha1, sha256, sha256_parts};

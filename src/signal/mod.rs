@@ -4,18 +4,31 @@
 //! Pure: bytes, times and randomness are arguments. Stanzas, and what is stored where, live elsewhere.
 
 mod address;
+mod chain_key;
 mod error;
+mod guard;
 mod keys;
 mod message;
+mod message_key;
+mod receive_chain;
+mod record;
+mod record_format;
+mod root_key;
 mod sender_message;
+mod session;
 pub mod wire;
+mod x3dh;
 
 pub use address::Address;
 pub use error::{Answer, RetryReason, SignalError};
+pub use guard::Guard;
 pub use keys::{
     IdentityKey, Local, MAX_PREKEY_ID, MAX_REGISTRATION_ID, PREKEY_BATCH, PreKeyBundle, SignedPreKey,
     allocate_prekey_ids, generate_registration_id, next_prekey_id,
 };
 pub use message::{PreKeySignalMessage, SignalMessage};
+pub use record::{Ciphertext, CiphertextType, Decrypted, OpenedBy, Receive, SessionRecord};
+pub use record_format::RecordError;
 pub use sender_message::{SenderKeyDistribution, SenderKeyMessage};
 pub use wire::{key32, key33};
+pub use x3dh::PreKeys;
