@@ -47,7 +47,9 @@ impl Data {
 
 struct MemoryRows(RefCell<Data>);
 
-fn bounds(table: Table, range: &Range) -> (Bound<(Table, Vec<u8>)>, Bound<(Table, Vec<u8>)>) {
+type RowBound = Bound<(Table, Vec<u8>)>;
+
+fn bounds(table: Table, range: &Range) -> (RowBound, RowBound) {
     let end = match (&range.to, Table::ALL.iter().find(|&&next| next > table)) {
         (Some(to), _) => Bound::Excluded((table, to.clone())),
         (None, Some(&next)) => Bound::Excluded((next, Vec::new())),
