@@ -2,7 +2,7 @@
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 
 /// SHA-256.
 #[must_use]
@@ -14,6 +14,14 @@ pub fn sha256(data: &[u8]) -> [u8; 32] {
 #[must_use]
 pub fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
+}
+
+/// SHA-512 over the concatenation of `parts`.
+#[must_use]
+pub fn sha512_parts(parts: &[&[u8]]) -> [u8; 64] {
+    let mut hash = Sha512::new();
     parts.iter().for_each(|part| hash.update(part));
     hash.finalize().into()
 }

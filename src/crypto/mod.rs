@@ -13,7 +13,7 @@ pub use cipher::{
     aes_gcm_seal, cbc_length, gcm,
 };
 pub use dh::{KeyPair, LowOrderPoint, PublicKey, SharedSecret};
-pub use hash::{hkdf_sha256, hmac_sha256, md5, pbkdf2_sha256, sha1, sha256, sha256_parts};
+pub use hash::{hkdf_sha256, hmac_sha256, md5, pbkdf2_sha256, sha1, sha256, sha256_parts, sha512_parts};
 
 use rand_core::CryptoRng;
 
