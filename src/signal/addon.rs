@@ -125,7 +125,9 @@ impl Context<'_> {
     /// The `info` of the derivation.
     #[must_use]
     pub fn info(&self, usage: Use) -> Vec<u8> {
-        [self.message_id, self.original_sender, self.modification_sender, usage.as_str()].concat().into_bytes()
+        [self.message_id, self.original_sender, self.modification_sender, usage.as_str()]
+            .concat()
+            .into_bytes()
     }
 
     /// The key of 32 bytes.
@@ -246,7 +248,8 @@ pub fn open_with_fallback(
     payload: &[u8],
 ) -> Result<Vec<u8>, AddonError> {
     let attempt = |original_sender: Option<&str>, modification_sender: Option<&str>| {
-        let (Some(original_sender), Some(modification_sender)) = (original_sender, modification_sender) else {
+        let (Some(original_sender), Some(modification_sender)) = (original_sender, modification_sender)
+        else {
             return Err(AddonError::BadTag);
         };
         open(secret, usage, &Context { message_id, original_sender, modification_sender }, iv, payload)
@@ -257,7 +260,9 @@ pub fn open_with_fallback(
         Err(AddonError::BadTag) => {}
         done => return done,
     }
-    attempt(author_other, by_other).or_else(|_| attempt(author, by_other)).or_else(|_| attempt(author_other, by))
+    attempt(author_other, by_other)
+        .or_else(|_| attempt(author, by_other))
+        .or_else(|_| attempt(author_other, by))
 }
 
 /// How a vote names an option: the SHA-256 of its text.
@@ -321,10 +326,7 @@ mod tests {
     fn an_iv_of_another_length_or_a_payload_shorter_than_the_tag_is_malformed() {
         let context = Context { message_id: "ID", original_sender: "1@lid", modification_sender: "2@lid" };
         for (iv, payload) in [(&[0; 11][..], &[0; 20][..]), (&[0; 12], &[0; 15])] {
-            assert_eq!(
-                open(&secret(), Use::Reaction, &context, iv, payload),
-                Err(AddonError::Malformed)
-            );
+            assert_eq!(open(&secret(), Use::Reaction, &context, iv, payload), Err(AddonError::Malformed));
         }
     }
 

@@ -11,8 +11,8 @@ pub fn half(identifier: &str, identities: &[PublicKey]) -> String {
     let mut keys: Vec<[u8; 33]> = identities.iter().map(PublicKey::serialize).collect();
     keys.sort_unstable();
     let keys = keys.concat();
-    let mut hash = sha512_parts(&[&[0, 0], &keys, identifier.as_bytes()]);
-    for _ in 0..ROUNDS {
+    let mut hash = sha512_parts(&[&[0, 0], &keys, identifier.as_bytes(), &keys]);
+    for _ in 1..ROUNDS {
         hash = sha512_parts(&[&hash, &keys]);
     }
     hash.chunks_exact(5).take(6).map(group).collect()

@@ -56,7 +56,8 @@ impl Code {
     /// `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let mut chars = text.bytes().filter(|byte| !matches!(byte, b'-' | b' ')).map(|b| b.to_ascii_uppercase());
+        let mut chars =
+            text.bytes().filter(|byte| !matches!(byte, b'-' | b' ')).map(|b| b.to_ascii_uppercase());
         let mut code = Self([0; 8]);
         for slot in &mut code.0 {
             *slot = chars.next().filter(|char| ALPHABET.contains(char))?;
@@ -207,8 +208,8 @@ pub fn primary_finish(
         return Err(LinkCodeError::Length);
     }
     let shared = Shared::new(ephemeral, identity, &unwrap(wrapped_companion, code)?, companion_identity)?;
-    let mut plain = aes_gcm_open(&shared.bundle_key(salt), nonce, &[], sealed)
-        .map_err(|_| LinkCodeError::WrongCode)?;
+    let mut plain =
+        aes_gcm_open(&shared.bundle_key(salt), nonce, &[], sealed).map_err(|_| LinkCodeError::WrongCode)?;
     let agreed = [companion_identity.as_bytes().as_slice(), identity.public().as_bytes()].concat();
     let result = match plain.split_at_checked(64) {
         Some((identities, random)) if ct_eq(identities, &agreed) => {

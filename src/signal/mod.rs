@@ -3,17 +3,27 @@
 //!
 //! Pure: bytes, times and randomness are arguments. Stanzas, and what is stored where, live elsewhere.
 
+pub mod addon;
 mod address;
+pub mod adv;
+pub mod bot;
 mod chain_key;
 mod error;
+pub mod fingerprint;
 mod guard;
 mod keys;
+pub mod link_code;
 mod message;
 mod message_key;
+pub mod padding;
+pub mod passkey;
+pub mod qr;
 mod receive_chain;
 mod record;
 mod record_format;
+pub mod reporting;
 mod root_key;
+pub mod sender_key;
 mod sender_message;
 mod session;
 pub mod wire;
@@ -29,6 +39,7 @@ pub use keys::{
 pub use message::{PreKeySignalMessage, SignalMessage};
 pub use record::{Ciphertext, CiphertextType, Decrypted, OpenedBy, Receive, SessionRecord};
 pub use record_format::RecordError;
+pub use sender_key::{SenderKey, SenderKeyRecord};
 pub use sender_message::{SenderKeyDistribution, SenderKeyMessage};
 pub use wire::{key32, key33};
 pub use x3dh::PreKeys;

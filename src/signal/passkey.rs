@@ -3,12 +3,11 @@
 
 use prost::Message;
 use rand_core::CryptoRng;
-use zeroize::Zeroize;
 
 use super::adv::AdvSecret;
 use super::link_code::Code;
 use crate::crypto::{
-    AeadError, KeyPair, LowOrderPoint, PublicKey, aes_gcm_seal, hkdf_sha256, hmac_sha256, random_bytes, sha256,
+    AeadError, KeyPair, LowOrderPoint, PublicKey, aes_gcm_seal, hkdf_sha256, hmac_sha256, random_bytes,
     sha256_parts,
 };
 use crate::proto;

@@ -33,8 +33,7 @@ const POLL: Keep = Fields(&[
     (8, Fields(&[(1, Whole), (2, Whole)])),
 ]);
 /// A video, also the round one.
-const VIDEO: Keep =
-    Fields(&[(2, Whole), (6, Whole), (7, Whole), (13, Whole), (17, C), (20, Whole)]);
+const VIDEO: Keep = Fields(&[(2, Whole), (6, Whole), (7, Whole), (13, Whole), (17, C), (20, Whole)]);
 
 /// The fields of `Message`, ascending.
 const MESSAGE: &[(u32, Keep)] = &[

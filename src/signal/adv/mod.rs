@@ -9,6 +9,9 @@ pub mod key_index;
 pub mod primary;
 pub mod verify;
 
+#[cfg(test)]
+mod tests;
+
 use prost::Message;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 

@@ -39,8 +39,11 @@ pub fn issue(
         device_type: device.device.proto(),
     }
     .encode_to_vec();
-    let signature =
-        xeddsa::sign(account, &account_message(&device.device.account_prefix(), &details, companion), random64);
+    let signature = xeddsa::sign(
+        account,
+        &account_message(&device.device.account_prefix(), &details, companion),
+        random64,
+    );
     let signed = AdvSignedDeviceIdentity {
         details: Some(details),
         account_signature_key: Some(account.public().as_bytes().to_vec()),
