@@ -386,20 +386,39 @@ fn check_accepted(case: &Value, accepted: &Accepted, pattern: Pattern) {
     assert_eq!(accepted.pattern, pattern);
 }
 
+#[test]
+fn vectors_framing_gives_the_same_frames_under_every_chunking() {
+    let mut file = open();
+    for case in file.section("framing") {
+        known_keys(&case, &["name", "stream", "chunk_sizes", "frames"]);
+        let stream = bytes(&case, "stream");
+        let frames = case["frames"].as_array().unwrap();
+        let frames: Vec<_> = frames.iter().map(|frame| hex::decode(frame.as_str().unwrap()).unwrap()).collect();
+        for size in case["chunk_sizes"].as_array().unwrap() {
+            let size = usize::try_from(size.as_u64().unwrap()).unwrap();
+            let mut decoder = palomar::wire::FrameDecoder::new();
+            let mut read = Vec::new();
+            for chunk in stream.chunks(size) {
+                decoder.push(chunk);
+                while let Some(frame) = decoder.next().unwrap() {
+                    read.push(frame);
+                }
+            }
+            assert_eq!(read, frames, "in pieces of {size}");
+            assert_eq!(decoder.pending(), 0);
+        }
+    }
+    leave(file, &["xx", "ik", "xxfallback", "cert_chain_cases", "client_payloads", "production_cert_chain"]);
+}
+
 /// The bytes on the socket: the intro before the first frame, a length before every one.
 fn check_wire(case: &Value, messages: &Messages<'_>) {
-    let mut intro = Vec::new();
-    if let Some(info) = opt_bytes(case, "edge_routing_info") {
-        intro.extend_from_slice(b"ED\x00\x01");
-        intro.extend_from_slice(&u32::try_from(info.len()).unwrap().to_be_bytes()[1..]);
-        intro.extend_from_slice(&info);
-    }
-    intro.extend_from_slice(&palomar::noise::PROLOGUE);
+    let intro = palomar::wire::intro(opt_bytes(case, "edge_routing_info").as_deref());
     assert_eq!(intro, bytes(case, "connection_intro"));
     for (message, mut wire) in [("client_hello", intro), ("server_hello", vec![]), ("client_finish", vec![])]
     {
         let body = messages.get(message);
-        wire.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes()[1..]);
+        wire.extend_from_slice(&palomar::wire::frame_header(body.len()).unwrap());
         wire.extend_from_slice(&body);
         assert_eq!(wire, messages.get(&format!("{message}_wire")), "{message}");
     }

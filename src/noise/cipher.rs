@@ -1,11 +1,10 @@
 //! `CipherState`: one AES-256-GCM key with its counter (protocol 01 §4, §9).
 
 use crate::crypto::gcm;
+use crate::wire::{MAX_FRAME, frame_header};
 
 /// Bytes of a GCM tag.
-pub(super) const TAG: usize = 16;
-/// A frame's body is shorter than this (protocol 01 §3).
-const FRAME_LIMIT: usize = 1 << 24;
+const TAG: usize = 16;
 
 /// Why nothing was sealed or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -79,19 +78,25 @@ impl CipherState {
         Ok(plaintext)
     }
 
+    /// Whether a frame can hold this plaintext (protocol 01 §3).
+    #[must_use]
+    pub fn fits(plaintext: &[u8]) -> bool {
+        plaintext.len() <= MAX_FRAME - TAG
+    }
+
     /// Appends one whole frame to `out`: 3 bytes of length, then the sealed `plaintext` (flag byte first). Frames
     /// of several calls may share one buffer; the order of calls must be the order on the wire.
     ///
     /// # Errors
     /// [`CipherError::TooLong`] or [`CipherError::Exhausted`]; `out` and the counter are as before.
     pub fn seal_into(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), CipherError> {
-        let length = plaintext.len() + TAG;
-        if length >= FRAME_LIMIT {
+        if !Self::fits(plaintext) {
             return Err(CipherError::TooLong);
         }
+        let length = plaintext.len() + TAG;
+        let header = frame_header(length).map_err(|_| CipherError::TooLong)?;
         let (iv, next) = self.step()?;
         let start = out.len();
-        let [_, header @ ..] = u32::try_from(length).map_err(|_| CipherError::TooLong)?.to_be_bytes();
         out.reserve(header.len() + length);
         out.extend_from_slice(&header);
         let from = out.len();

@@ -8,8 +8,8 @@ use super::cipher::{CipherError, CipherState};
 use super::symmetric::SymmetricState;
 use crate::crypto::{KeyPair, LowOrderPoint, PublicKey, SharedSecret};
 
-/// What both sides mix first: the connection's intro, "WA", version 6, dictionary 3 (protocol 01 §3).
-pub const PROLOGUE: [u8; 4] = *b"WA\x06\x03";
+/// What both sides mix first: the connection's intro, without a pre-intro (protocol 01 §3).
+pub const PROLOGUE: [u8; 4] = crate::wire::INTRO;
 
 /// A handshake pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
