@@ -393,7 +393,8 @@ fn vectors_framing_gives_the_same_frames_under_every_chunking() {
         known_keys(&case, &["name", "stream", "chunk_sizes", "frames"]);
         let stream = bytes(&case, "stream");
         let frames = case["frames"].as_array().unwrap();
-        let frames: Vec<_> = frames.iter().map(|frame| hex::decode(frame.as_str().unwrap()).unwrap()).collect();
+        let frames: Vec<_> =
+            frames.iter().map(|frame| hex::decode(frame.as_str().unwrap()).unwrap()).collect();
         for size in case["chunk_sizes"].as_array().unwrap() {
             let size = usize::try_from(size.as_u64().unwrap()).unwrap();
             let mut decoder = palomar::wire::FrameDecoder::new();

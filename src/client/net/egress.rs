@@ -99,8 +99,7 @@ fn percent_decode(text: &str) -> Result<String, EgressError> {
             out.push(byte);
             continue;
         }
-        let mut digit =
-            || bytes.next().and_then(|byte| char::from(byte).to_digit(16)).ok_or(EgressError);
+        let mut digit = || bytes.next().and_then(|byte| char::from(byte).to_digit(16)).ok_or(EgressError);
         let value = digit()? * 16 + digit()?;
         out.push(u8::try_from(value).map_err(|_| EgressError)?);
     }

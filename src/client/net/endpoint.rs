@@ -125,11 +125,8 @@ impl Endpoint {
     /// Another service: one address, its own root.
     #[must_use]
     pub fn at(address: Address, root: PublicKey, tls: Tls) -> Self {
-        let headers = [
-            ("Origin", "https://web.whatsapp.com"),
-            ("Cache-Control", "no-cache"),
-            ("Pragma", "no-cache"),
-        ];
+        let headers =
+            [("Origin", "https://web.whatsapp.com"), ("Cache-Control", "no-cache"), ("Pragma", "no-cache")];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         Self { address, second: None, root, tls, headers }
     }

@@ -97,10 +97,12 @@ impl NetError {
                 Advice::BackoffAtLeast(*least)
             }
             Self::Status { retry_after, .. } => Advice::BackoffFurther { at_least: *retry_after },
-            Self::Handshake(HandshakeError { fault: HandshakeFault::Certificate(error), .. }) => match error {
-                CertificateError::ClockOrCertificate { .. } => Advice::ClockOrCertificate,
-                _ => Advice::Untrusted,
-            },
+            Self::Handshake(HandshakeError { fault: HandshakeFault::Certificate(error), .. }) => {
+                match error {
+                    CertificateError::ClockOrCertificate { .. } => Advice::ClockOrCertificate,
+                    _ => Advice::Untrusted,
+                }
+            }
             Self::Tls(error) if error.get_ref().is_some_and(is_bad_certificate) => Advice::Untrusted,
             Self::Dial(DialError::Io(_)) => Advice::Backoff,
             Self::Dial(_) => Advice::Configuration,

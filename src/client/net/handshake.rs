@@ -70,7 +70,8 @@ pub async fn handshake<R: CryptoRng + Send + ?Sized>(
         send(&mut sink, intro(how.routing), &hello).await?;
         raw.body().await
     };
-    let server_hello = within(clock, TIMEOUT, answer).await.ok_or(NetError::Timeout(Phase::ServerHello))??;
+    let server_hello =
+        within(clock, TIMEOUT, answer).await.ok_or(NetError::Timeout(Phase::ServerHello))??;
     let trust = Trust { root: how.root, now: clock.wall_s() };
     let (transport, chain, pattern) = match initiator.read_server_hello(&server_hello, &trust)? {
         ServerAnswer::Accepted(transport) => (transport, None, Pattern::Ik),

@@ -23,8 +23,6 @@ mod meter;
 mod open;
 mod proxy;
 mod reader;
-#[cfg(test)]
-mod tests;
 mod tls;
 mod writer;
 

@@ -65,10 +65,9 @@ pub async fn open<R: CryptoRng + Send + ?Sized>(
             stream = endpoint.tls.connect(&address.host, stream).await.map_err(NetError::Tls)?;
         }
         let (stream, plain) = Metered::new(stream);
-        let (stream, _) =
-            tokio_tungstenite::client_async_with_config(request, stream, Some(limits()))
-                .await
-                .map_err(upgrade_error)?;
+        let (stream, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(limits()))
+            .await
+            .map_err(upgrade_error)?;
         Ok(Socket { stream, arrived, plain })
     };
     within(clock, TIMEOUT, work).await.ok_or(NetError::Timeout(Phase::Open))?

@@ -99,7 +99,7 @@ pub(super) async fn socks5(
         [5, 0, _, 1] => 4,
         [5, 0, _, 3] => usize::from(stream.read_u8().await?),
         [5, 0, _, 4] => 16,
-        [5, reply @ 1.., ..] => return Err(DialError::ProxyReply(reply)),
+        [5, reply, ..] if reply != 0 => return Err(DialError::ProxyReply(reply)),
         _ => return Err(DialError::ProxyProtocol),
     };
     // The proxy's own address and port, which nobody needs.
