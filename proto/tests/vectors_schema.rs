@@ -9,7 +9,7 @@ mod typed;
 
 use palomar_proto::{edit, json};
 use serde_json::Value;
-use vectors::{File, bytes, known_keys, name, text};
+use vectors::{File, bytes, known_keys, name, text, without_empty_lists};
 
 fn file(section: &str) -> Vec<Value> {
     let mut file = File::open("schema");
@@ -46,18 +46,6 @@ fn vectors_messages_decode_to_their_json_and_encode_again() {
             }
             other => panic!("{name}: unknown prost_roundtrip {other}"),
         }
-    }
-}
-
-/// On the wire an empty list is an absent one.
-fn without_empty_lists(json: &Value) -> Value {
-    match json {
-        Value::Object(map) => {
-            let kept = map.iter().filter(|(_, value)| value.as_array().is_none_or(|list| !list.is_empty()));
-            Value::Object(kept.map(|(key, value)| (key.clone(), without_empty_lists(value))).collect())
-        }
-        Value::Array(items) => items.iter().map(without_empty_lists).collect(),
-        other => other.clone(),
     }
 }
 

@@ -124,3 +124,15 @@ pub fn number(case: &Value, key: &str) -> u64 {
 pub fn name(case: &Value) -> String {
     case.get("name").and_then(Value::as_str).map_or_else(|| case.to_string(), str::to_owned)
 }
+
+/// A message as JSON without its empty lists: on the wire an empty list is an absent one.
+pub fn without_empty_lists(json: &Value) -> Value {
+    match json {
+        Value::Object(map) => {
+            let kept = map.iter().filter(|(_, value)| value.as_array().is_none_or(|list| !list.is_empty()));
+            Value::Object(kept.map(|(key, value)| (key.clone(), without_empty_lists(value))).collect())
+        }
+        Value::Array(items) => items.iter().map(without_empty_lists).collect(),
+        other => other.clone(),
+    }
+}
