@@ -126,6 +126,8 @@ impl KeyPair {
     /// The pair of a private key of 32 bytes (RFC 7748 §5), which is clamped here if it is not yet.
     #[must_use]
     pub fn from_private(mut private: [u8; 32]) -> Self {
+        #[cfg(test)]
+        super::count::add(|count| count.key_pairs += 1);
         private[0] &= 248;
         private[31] = (private[31] & 127) | 64;
         let secret = StaticSecret::from(private);
@@ -158,6 +160,8 @@ impl KeyPair {
     /// # Errors
     /// [`LowOrderPoint`] if the result would be all zeros.
     pub fn agree(&self, theirs: &PublicKey) -> Result<SharedSecret, LowOrderPoint> {
+        #[cfg(test)]
+        super::count::add(|count| count.dh += 1);
         let shared = self.private.diffie_hellman(&x25519_dalek::PublicKey::from(theirs.0));
         let zero: bool = shared.as_bytes().ct_eq(&[0; 32]).into();
         if zero { Err(LowOrderPoint) } else { Ok(SharedSecret(*shared.as_bytes())) }

@@ -43,6 +43,8 @@ pub fn md5(data: &[u8]) -> [u8; 16] {
 /// HMAC-SHA-256 over the concatenation of `parts`.
 #[must_use]
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    #[cfg(test)]
+    super::count::add(|count| count.hmac += 1);
     // HMAC takes keys of every length, so the error can't occur; an empty key would be the same as zeros.
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
     parts.iter().for_each(|part| mac.update(part));
@@ -53,6 +55,8 @@ pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 #[must_use]
 pub fn hkdf_sha256<const N: usize>(ikm: &[u8], salt: &[u8], info: &[u8]) -> [u8; N] {
     const { assert!(N <= 255 * 32, "HKDF-SHA-256 yields at most 8,160 bytes") };
+    #[cfg(test)]
+    super::count::add(|count| count.hmac += 1 + N.div_ceil(32));
     let mut okm = [0; N];
     // The only error is a too long output, excluded above.
     let _ = Hkdf::<Sha256>::new(Some(salt), ikm).expand(info, &mut okm);

@@ -4,6 +4,8 @@
 //! lives in `noise`, `signal` and `media`.
 
 mod cipher;
+#[cfg(test)]
+pub(crate) mod count;
 mod dh;
 mod hash;
 pub mod xeddsa;

@@ -20,6 +20,8 @@ const NONCE_PREFIX: [u8; 32] = {
 /// Signs the concatenation of `message` (04 §3.1). `random64` must be fresh for each signature.
 #[must_use]
 pub fn sign(pair: &KeyPair, message: &[&[u8]], random64: &[u8; 64]) -> [u8; SIGNATURE_LENGTH] {
+    #[cfg(test)]
+    super::count::add(|count| count.signed += 1);
     // The base point has order L, so the reduced scalar gives the same point as the clamped one.
     let mut key = Scalar::from_bytes_mod_order(*pair.private_bytes());
     let public = EdwardsPoint::mul_base(&key).compress().0;
@@ -46,6 +48,8 @@ pub fn sign(pair: &KeyPair, message: &[&[u8]], random64: &[u8; 64]) -> [u8; SIGN
 /// ignored; keys of low order, keys that are not canonical, and scalars that are not reduced never verify.
 #[must_use]
 pub fn verify(key: &PublicKey, message: &[&[u8]], signature: &[u8]) -> bool {
+    #[cfg(test)]
+    super::count::add(|count| count.verified += 1);
     let Ok(signature) = <&[u8; SIGNATURE_LENGTH]>::try_from(signature) else { return false };
     let (mut commitment, mut proof) = ([0; 32], [0; 32]);
     commitment.copy_from_slice(&signature[..32]);

@@ -26,6 +26,8 @@ mod root_key;
 pub mod sender_key;
 mod sender_message;
 mod session;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 mod x3dh;
 
