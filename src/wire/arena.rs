@@ -28,6 +28,16 @@ impl Arena {
         Self::default()
     }
 
+    /// Bytes of memory held.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.tree.nodes.capacity() * size_of::<NodeRecord>()
+            + self.tree.attrs.capacity() * size_of::<AttrRecord>()
+            + self.tree.names.capacity()
+            + self.inflated.capacity()
+            + self.open.capacity() * size_of::<(u32, u16)>()
+    }
+
     pub(super) fn reset(&mut self) {
         self.tree.nodes.clear();
         self.tree.nodes.shrink_to(KEEP_RECORDS);
