@@ -1,0 +1,86 @@
+//! The list of deliberate deviations: where palomar's stanzas differ from the official client's on purpose, and why.
+
+use super::compare::Finding;
+use super::table::TableError;
+
+/// The built-in list.
+const BUILT_IN: &str = include_str!("deviations.csv");
+
+/// The columns, in order; the reason is the rest of the line.
+const HEADER: &str = "op,path,attr,what,reason";
+
+/// One deliberate deviation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deviation {
+    /// The operation of the table.
+    pub op: String,
+    /// The element, from the stanza's root.
+    pub path: String,
+    /// The attribute, empty for the element itself.
+    pub attr: String,
+    /// The name of what is unlike.
+    pub what: String,
+    /// Why, and the place in the specification that demands it.
+    pub reason: String,
+}
+
+/// The list of deliberate deviations.
+#[derive(Debug, Clone, Default)]
+pub struct Deviations(Vec<Deviation>);
+
+impl Deviations {
+    /// The list that is built in.
+    ///
+    /// # Errors
+    /// [`TableError`] never for the list of a release: a test reads it.
+    pub fn built_in() -> Result<Self, TableError> {
+        Self::parse(BUILT_IN)
+    }
+
+    /// Reads a list.
+    ///
+    /// # Errors
+    /// [`TableError`] names the first line and column that can't be read.
+    pub fn parse(text: &str) -> Result<Self, TableError> {
+        let mut lines = text.lines().enumerate();
+        if lines.next().map(|(_, line)| line) != Some(HEADER) {
+            return Err(TableError { line: 1, column: "op", why: format!("the header must be {HEADER}") });
+        }
+        let parse = |(at, line): (usize, &str)| {
+            let cells: Vec<&str> = line.splitn(5, ',').collect();
+            match cells[..] {
+                [op, path, attr, what, reason] if !reason.trim().is_empty() => Ok(Deviation {
+                    op: op.to_owned(),
+                    path: path.to_owned(),
+                    attr: attr.to_owned(),
+                    what: what.to_owned(),
+                    reason: reason.trim().to_owned(),
+                }),
+                _ => Err(TableError { line: at + 1, column: "reason", why: "every deviation has a reason".to_owned() }),
+            }
+        };
+        lines.filter(|(_, line)| !line.is_empty()).map(parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The deviations, in the order of the list.
+    pub fn iter(&self) -> impl Iterator<Item = &Deviation> {
+        self.0.iter()
+    }
+
+    /// Whether a finding stands in the list.
+    #[must_use]
+    pub fn lists(&self, finding: &Finding) -> bool {
+        self.position(finding).is_some()
+    }
+
+    /// Where a finding stands in the list.
+    #[must_use]
+    pub fn position(&self, finding: &Finding) -> Option<usize> {
+        self.0.iter().position(|deviation| {
+            deviation.op == finding.op
+                && deviation.path == finding.path
+                && deviation.attr == finding.attr
+                && deviation.what == finding.what.name()
+        })
+    }
+}

@@ -1,0 +1,13 @@
+//! The stanza judge: is a stanza *like* one that the official client can send (protocol 09 §23.1)?
+//!
+//! Here live the table of shapes, the comparison with it, and the list of deliberate deviations. A pure function of
+//! (table, stanza): it builds nothing, refuses nothing, and changes nothing.
+
+mod compare;
+mod deviations;
+mod kind;
+mod table;
+
+pub use compare::{Finding, Judgement, Verdict, What};
+pub use deviations::{Deviation, Deviations};
+pub use table::{Direction, Table, TableError};
