@@ -128,10 +128,20 @@ pub struct Judgement {
 }
 
 impl Table {
-    /// Judges a stanza that a client sends.
+    /// Judges a stanza that a client sent, as decoded from its frame.
     #[must_use]
     pub fn judge(&self, stanza: &Node, deviations: &Deviations) -> Judgement {
-        let (op, findings) = self.compare(Direction::Out, stanza);
+        self.verdict(stanza, deviations, Forms::Judged)
+    }
+
+    /// Judges a stanza that was given as a tree, where an address may be written as text.
+    #[must_use]
+    pub fn judge_tree(&self, stanza: &Node, deviations: &Deviations) -> Judgement {
+        self.verdict(stanza, deviations, Forms::Open)
+    }
+
+    fn verdict(&self, stanza: &Node, deviations: &Deviations, forms: Forms) -> Judgement {
+        let (op, findings) = self.compare(Direction::Out, stanza, forms);
         let listed = findings.iter().filter(|finding| deviations.lists(finding)).count();
         let verdict = match findings.len() {
             0 => Verdict::Like,
@@ -143,12 +153,12 @@ impl Table {
 
     /// Compares a stanza with every candidate of a direction; the one with the fewest findings speaks, ties by the order
     /// of the table.
-    pub(super) fn compare(&self, direction: Direction, stanza: &Node) -> (Option<String>, Vec<Finding>) {
+    fn compare(&self, direction: Direction, stanza: &Node, forms: Forms) -> (Option<String>, Vec<Finding>) {
         let best = self
             .operations
             .iter()
             .filter(|operation| operation.direction == direction && is_candidate(operation, stanza))
-            .map(|operation| (operation, findings(operation, stanza)))
+            .map(|operation| (operation, findings(operation, stanza, forms)))
             .min_by_key(|(_, findings)| findings.len());
         match best {
             Some((operation, findings)) => (Some(operation.name.clone()), findings),
@@ -184,8 +194,8 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-fn findings(operation: &Operation, stanza: &Node) -> Vec<Finding> {
-    let mut judge = Judge { op: &operation.name, findings: Vec::new(), taken: Vec::new() };
+fn findings(operation: &Operation, stanza: &Node, forms: Forms) -> Vec<Finding> {
+    let mut judge = Judge { op: &operation.name, forms, findings: Vec::new(), taken: Vec::new() };
     if operation.peers_only {
         judge.find(&operation.root.path, "", What::PeersOnly, String::new());
     }
@@ -194,8 +204,18 @@ fn findings(operation: &Operation, stanza: &Node) -> Vec<Finding> {
     judge.findings
 }
 
+/// Whether the wire form of a value counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forms {
+    /// An address that came as text is a finding.
+    Judged,
+    /// The value came from a tree that doesn't tell the forms apart.
+    Open,
+}
+
 struct Judge<'a> {
     op: &'a str,
+    forms: Forms,
     findings: Vec<Finding>,
     /// The alternatives of each part that is there and belongs to some.
     taken: Vec<(&'a [(u16, u16)], &'a str, &'a str)>,
@@ -253,12 +273,15 @@ impl<'a> Judge<'a> {
     }
 
     fn address(&mut self, rule: &'a ElementRule, attr: &'a AttrRule, kind: JidKind, value: &Value) {
-        match value {
-            Value::Text(_) => self.find(&rule.path, &attr.name, What::JidForm, attr.kind.describe()),
-            Value::Jid(jid) if !kind.holds(jid) => {
-                self.find(&rule.path, &attr.name, What::Value, attr.kind.describe());
+        let good = match value {
+            Value::Text(_) if self.forms == Forms::Judged => {
+                return self.find(&rule.path, &attr.name, What::JidForm, attr.kind.describe());
             }
-            Value::Jid(_) => {}
+            Value::Text(text) => text.parse().is_ok_and(|jid| kind.holds(&jid)),
+            Value::Jid(jid) => kind.holds(jid),
+        };
+        if !good {
+            self.find(&rule.path, &attr.name, What::Value, attr.kind.describe());
         }
     }
 
@@ -312,7 +335,7 @@ impl<'a> Judge<'a> {
                 .enumerate()
                 .filter(|(_, candidate)| candidate.tag == child.tag || candidate.tag == "*")
                 .map(|(at, candidate)| {
-                    let mut trial = Judge { op: self.op, findings: Vec::new(), taken: Vec::new() };
+                    let mut trial = Judge { op: self.op, forms: self.forms, findings: Vec::new(), taken: Vec::new() };
                     trial.element(candidate, child);
                     (at, trial)
                 })
