@@ -11,8 +11,9 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("clock", &[]),
     ("wire", &[]),
     ("noise", &["crypto", "wire"]),
-    ("signal", &["crypto"]),
-    ("stanza", &["crypto", "wire"]),
+    // `clock` for the type of a wall time only; the words below keep pure rooms from reading it.
+    ("signal", &["clock", "crypto"]),
+    ("stanza", &["clock", "crypto", "wire"]),
     ("media", &["crypto", "wire"]),
     ("client", &["crypto", "clock", "wire", "noise", "signal", "stanza", "media"]),
     ("sim", &["crypto", "clock", "wire", "noise", "signal", "stanza", "media"]),
@@ -153,6 +154,7 @@ fn client_and_simulator_read_time_only_from_the_clock() {
 fn every_module_says_first_what_lives_there() {
     let silent: Vec<_> = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
         .into_iter()
+        .filter(|path| path.file_name().is_none_or(|name| name != "tests.rs"))
         .filter(|path| !std::fs::read_to_string(path).unwrap().starts_with("//!"))
         .collect();
     assert!(silent.is_empty(), "modules that do not begin with //!: {silent:?}");

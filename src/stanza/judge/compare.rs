@@ -164,8 +164,13 @@ impl Table {
             Some((operation, findings)) => (Some(operation.name.clone()), findings),
             None => {
                 let path = stanza.tag.to_string();
-                let finding =
-                    Finding { op: "-".into(), path, attr: String::new(), what: What::NoOperation, want: String::new() };
+                let finding = Finding {
+                    op: "-".into(),
+                    path,
+                    attr: String::new(),
+                    what: What::NoOperation,
+                    want: String::new(),
+                };
                 (None, vec![finding])
             }
         }
@@ -178,7 +183,9 @@ fn is_candidate(operation: &Operation, stanza: &Node) -> bool {
     let xmlns = text_attr(stanza, "xmlns");
     operation.root.tag == stanza.tag
         && match literal {
-            Some(Kind::Enum(values)) => xmlns.as_deref().is_some_and(|xmlns| values.iter().any(|value| value == xmlns)),
+            Some(Kind::Enum(values)) => {
+                xmlns.as_deref().is_some_and(|xmlns| values.iter().any(|value| value == xmlns))
+            }
             _ => xmlns.is_none(),
         }
 }
@@ -192,6 +199,11 @@ fn text_of(value: &Value) -> String {
         Value::Text(text) => text.to_string(),
         Value::Jid(jid) => jid.to_string(),
     }
+}
+
+/// Whether a literal of the table is an address, which goes out in a JID form and never as text.
+fn is_address(text: &str) -> bool {
+    text.contains('@') || text == "s.whatsapp.net" || text == "g.us"
 }
 
 fn findings(operation: &Operation, stanza: &Node, forms: Forms) -> Vec<Finding> {
@@ -218,12 +230,21 @@ struct Judge<'a> {
     forms: Forms,
     findings: Vec<Finding>,
     /// The alternatives of each part that is there and belongs to some.
-    taken: Vec<(&'a [(u16, u16)], &'a str, &'a str)>,
+    taken: Vec<Taken<'a>>,
 }
+
+/// A part that belongs to alternatives: these, its path, its attribute.
+type Taken<'a> = (&'a [(u16, u16)], &'a str, &'a str);
 
 impl<'a> Judge<'a> {
     fn find(&mut self, path: &str, attr: &str, what: What, want: String) {
-        self.findings.push(Finding { op: self.op.to_owned(), path: path.to_owned(), attr: attr.to_owned(), what, want });
+        self.findings.push(Finding {
+            op: self.op.to_owned(),
+            path: path.to_owned(),
+            attr: attr.to_owned(),
+            what,
+            want,
+        });
     }
 
     fn element(&mut self, rule: &'a ElementRule, node: &Node) {
@@ -255,7 +276,12 @@ impl<'a> Judge<'a> {
         let text = text_of(value);
         let good = match &attr.kind {
             Kind::Jid(kind) => return self.address(rule, attr, *kind, value),
-            Kind::Enum(values) => values.contains(&text),
+            Kind::Enum(values) => {
+                if self.forms == Forms::Judged && matches!(value, Value::Text(_)) && is_address(&text) {
+                    return self.find(&rule.path, &attr.name, What::JidForm, attr.kind.describe());
+                }
+                values.contains(&text)
+            }
             Kind::Int => match (text.parse::<i64>(), attr.range) {
                 (Ok(number), Some(range)) => range.holds(number),
                 (Ok(_), None) => true,
@@ -335,13 +361,19 @@ impl<'a> Judge<'a> {
                 .enumerate()
                 .filter(|(_, candidate)| candidate.tag == child.tag || candidate.tag == "*")
                 .map(|(at, candidate)| {
-                    let mut trial = Judge { op: self.op, forms: self.forms, findings: Vec::new(), taken: Vec::new() };
+                    let mut trial =
+                        Judge { op: self.op, forms: self.forms, findings: Vec::new(), taken: Vec::new() };
                     trial.element(candidate, child);
                     (at, trial)
                 })
                 .min_by_key(|(_, trial)| trial.findings.len());
             match best {
-                None => self.find(&format!("{}/{}", rule.path, child.tag), "", What::UnknownElement, String::new()),
+                None => self.find(
+                    &format!("{}/{}", rule.path, child.tag),
+                    "",
+                    What::UnknownElement,
+                    String::new(),
+                ),
                 Some((at, trial)) => {
                     if let Some(count) = counts.get_mut(at) {
                         *count += 1;
@@ -371,13 +403,17 @@ impl<'a> Judge<'a> {
                 .iter()
                 .filter(|(members, ..)| members.iter().any(|(of, _)| *of == group))
                 .map(|(members, path, attr)| {
-                    let of_group: Vec<u16> =
-                        members.iter().filter(|(of, _)| *of == group).map(|(_, alternative)| *alternative).collect();
+                    let of_group: Vec<u16> = members
+                        .iter()
+                        .filter(|(of, _)| *of == group)
+                        .map(|(_, alternative)| *alternative)
+                        .collect();
                     (of_group, *path, *attr)
                 })
                 .collect();
             let Some((first, ..)) = parts.first() else { continue };
-            let common = first.iter().any(|alternative| parts.iter().all(|(of, ..)| of.contains(alternative)));
+            let common =
+                first.iter().any(|alternative| parts.iter().all(|(of, ..)| of.contains(alternative)));
             if !common && let Some((_, path, attr)) = parts.last() {
                 let (path, attr) = ((*path).to_owned(), (*attr).to_owned());
                 self.find(&path, &attr, What::Alternatives, format!("one alternative of group {group}"));

@@ -56,7 +56,11 @@ impl Deviations {
                     what: what.to_owned(),
                     reason: reason.trim().to_owned(),
                 }),
-                _ => Err(TableError { line: at + 1, column: "reason", why: "every deviation has a reason".to_owned() }),
+                _ => Err(TableError {
+                    line: at + 1,
+                    column: "reason",
+                    why: "every deviation has a reason".to_owned(),
+                }),
             }
         };
         lines.filter(|(_, line)| !line.is_empty()).map(parse).collect::<Result<_, _>>().map(Self)

@@ -59,7 +59,6 @@ impl Kind {
     pub(super) fn attribute(kind: &str, value: &str) -> Result<Self, String> {
         let jid = |kind| Ok(Self::Jid(kind));
         match kind {
-            "literal" if value.is_empty() => Err("a literal without value".to_owned()),
             "literal" => Ok(Self::Enum(vec![value.to_owned()])),
             "enum" if value.is_empty() => Err("an enum without values".to_owned()),
             "enum" => Ok(Self::Enum(value.split('|').map(str::to_owned).collect())),
@@ -107,7 +106,9 @@ impl JidKind {
             Self::User => is_user(jid) && whole_user,
             Self::Device => is_user(jid),
             Self::Group => is_group(jid),
-            Self::Chat => (is_user(jid) && whole_user) || is_group(jid) || is_broadcast(jid) || is_newsletter(jid),
+            Self::Chat => {
+                (is_user(jid) && whole_user) || is_group(jid) || is_broadcast(jid) || is_newsletter(jid)
+            }
             Self::Broadcast => is_broadcast(jid),
             Self::Newsletter => is_newsletter(jid),
             Self::Call => {
@@ -146,7 +147,8 @@ fn is_user(jid: &Jid) -> bool {
 
 fn is_group(jid: &Jid) -> bool {
     let user = jid.user();
-    let old_form = user.split_once('-').is_some_and(|(creator, time)| is_phone_number(creator) && digits(time, 10..=10));
+    let old_form =
+        user.split_once('-').is_some_and(|(creator, time)| is_phone_number(creator) && digits(time, 10..=10));
     *jid.server() == Server::Group && ((digits(user, 1..=20) && !user.starts_with('0')) || old_form)
 }
 

@@ -130,7 +130,11 @@ impl Table {
         Ok(table)
     }
 
-    fn add(&mut self, row: &Row<'_>, index: &mut HashMap<(Direction, String), usize>) -> Result<(), TableError> {
+    fn add(
+        &mut self,
+        row: &Row<'_>,
+        index: &mut HashMap<(Direction, String), usize>,
+    ) -> Result<(), TableError> {
         let key = (row.direction, row.op.to_owned());
         if let Some(operation) = index.get(&key).and_then(|at| self.operations.get_mut(*at)) {
             operation.peers_only &= row.peers;
@@ -220,12 +224,30 @@ impl<'a> Row<'a> {
         }
         let alternatives = parse_alternatives(line, alt)?;
         let peers = src == "peers";
-        Ok(Self { line, direction, op, path, attr, kind, value, required, min, max, length, alternatives, peers })
+        Ok(Self {
+            line,
+            direction,
+            op,
+            path,
+            attr,
+            kind,
+            value,
+            required,
+            min,
+            max,
+            length,
+            alternatives,
+            peers,
+        })
     }
 
     /// Puts the row where it belongs below `root`.
     fn place(&self, root: &mut ElementRule) -> Result<(), TableError> {
-        let parent_path = if self.attr.is_empty() { self.path.rsplit_once('/').map(|(parent, _)| parent) } else { Some(self.path) };
+        let parent_path = if self.attr.is_empty() {
+            self.path.rsplit_once('/').map(|(parent, _)| parent)
+        } else {
+            Some(self.path)
+        };
         let Some(parent_path) = parent_path else {
             return Err(error(self.line, "path", "a second root"));
         };
@@ -276,7 +298,10 @@ impl<'a> Row<'a> {
     fn limits(&self) -> Result<Option<Range>, TableError> {
         let number = |column: &'static str, text: &str| match text {
             "" | "None" => Ok(None),
-            text => text.parse::<i64>().map(Some).map_err(|_| error(self.line, column, format!("{text:?} is no number"))),
+            text => text
+                .parse::<i64>()
+                .map(Some)
+                .map_err(|_| error(self.line, column, format!("{text:?} is no number"))),
         };
         let (min, max) = (number("min", self.min)?, number("max", self.max)?);
         Ok(if min.is_none() && max.is_none() { None } else { Some(Range { min: min.unwrap_or(0), max }) })
