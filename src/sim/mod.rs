@@ -1,1 +1,31 @@
-//! sim
+//! The simulated server and its phones: a loopback program that plays WhatsApp for unmodified clients
+//! (protocol chapter 09). This file is the front door: [`Simulator`], its configuration and its admin handle.
+//!
+//! `world` holds all state and decides everything; `listen` speaks WebSocket and Noise and hands decoded
+//! stanzas to the world; `admin` is the same set of calls twice, as typed methods and as HTTP. The phone role
+//! lives in `phone`, behind `seam`. Nothing here uses `client`.
+
+mod chain;
+mod config;
+mod phone;
+mod pki;
+mod seam;
+mod seed;
+mod stub;
+mod traffic;
+mod violations;
+mod world;
+
+pub use config::{CertMode, ClockMode, ConfigError, IkMode, PhoneMode, Profile, SimConfig};
+pub use pki::{Pki, PkiError};
+pub use seam::{
+    Corrupt, FromPhone, InboxItem, Phone, PhoneCommand, PhoneContent, PhoneContext, PhoneError, PhoneEvent,
+    PhoneSetup,
+};
+pub use seed::SimRng;
+pub use traffic::{Direction, TrafficItem};
+pub use violations::{Severity, Violation, Violations};
+pub use world::{
+    Ban, ConnectionId, DeviceRef, Namespace, NewAccount, NewAccountError, OutboxAck, OutboxItem,
+    OutboxReceipt, OutboxRetry, Peer, SnapshotError,
+};

@@ -1,0 +1,229 @@
+//! One client connection as the world sees it: its state and the way out. Not: sockets, which are `listen`.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::mpsc;
+
+use super::World;
+use super::account::DeviceRef;
+use super::pairing::Registration;
+use super::timers::Timer;
+use crate::clock::UnixMillis;
+use crate::crypto::PublicKey;
+use crate::wire::Node;
+
+/// A connection's number, from 1, never given twice.
+pub type ConnectionId = u64;
+
+/// How many stanzas may wait for a slow reader before its connection is closed; the queues keep what matters.
+const WRITE_QUEUE: usize = 32_768;
+
+/// How a connection is ended, or what is written besides stanzas.
+#[derive(Debug, Clone)]
+pub(crate) enum Out {
+    Stanza(Node),
+    /// Bytes as they are, below the encryption.
+    Raw(Vec<u8>),
+    /// A frame's plaintext, flag byte first.
+    Plaintext(Vec<u8>),
+    /// Close in order.
+    Close,
+    /// Drop the socket without a word.
+    Reset,
+    /// Stop reading and writing, keep the socket.
+    HalfOpen,
+}
+
+/// Where a client came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// `X-Sim-Source`, else the address that was dialled or that dialled (09 §23).
+    pub source: String,
+    /// The `Origin` header.
+    pub origin: Option<String>,
+    /// The `User-Agent` header.
+    pub user_agent: Option<String>,
+}
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub(crate) enum State {
+    Handshake,
+    Registering(Box<Registration>),
+    Online(Session),
+    /// An end was announced; nothing is read any more.
+    Closing,
+}
+
+/// A logged-in connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub device: DeviceRef,
+    pub passive: bool,
+    /// Live traffic may flow: after `active`, or from a login with `passive=false` on.
+    pub active: bool,
+    pub backlog: Backlog,
+    /// Accounts whose presence this connection watches.
+    pub watching: BTreeSet<String>,
+    pub presence_available: bool,
+}
+
+/// Offline delivery of one connection (09 §12).
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    /// Positions in the device's queue still to be written, in order.
+    pub waiting: std::collections::VecDeque<u64>,
+    pub total: usize,
+    pub written: usize,
+    /// Nothing goes out before the first `active`.
+    pub held: bool,
+    /// A batch was asked for on this connection.
+    pub asked: bool,
+    /// Grows with every sign of life of the client, so that old fallback timers know that they are old.
+    pub signs: u64,
+    /// `<ib><offline/></ib>` was written.
+    pub done: bool,
+}
+
+/// A client connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub peer: Peer,
+    pub noise: Option<PublicKey>,
+    pub state: State,
+    pub sender: mpsc::Sender<Out>,
+    pub opened_ms: UnixMillis,
+    pub last_in_ms: UnixMillis,
+    pub stanzas_in: u64,
+    pub stanzas_out: u64,
+    pub version: Option<[u32; 3]>,
+    pub last_in: Option<String>,
+}
+
+impl Connection {
+    pub fn session(&self) -> Option<&Session> {
+        match &self.state {
+            State::Online(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    pub fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.state {
+            State::Online(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    pub fn registration_mut(&mut self) -> Option<&mut Registration> {
+        match &mut self.state {
+            State::Registering(registration) => Some(registration),
+            _ => None,
+        }
+    }
+}
+
+impl World {
+    /// A client has upgraded to WebSocket. What the world has to say to it comes out of the receiver.
+    pub(crate) fn connect(&mut self, peer: Peer) -> (ConnectionId, mpsc::Receiver<Out>) {
+        self.next_connection += 1;
+        let id = self.next_connection;
+        let (sender, receiver) = mpsc::channel(WRITE_QUEUE);
+        let connection = Connection {
+            peer,
+            noise: None,
+            state: State::Handshake,
+            sender,
+            opened_ms: self.now_ms,
+            last_in_ms: self.now_ms,
+            stanzas_in: 0,
+            stanzas_out: 0,
+            version: None,
+            last_in: None,
+        };
+        self.connections.insert(id, connection);
+        (id, receiver)
+    }
+
+    /// The socket is gone.
+    pub(crate) fn disconnected(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        match connection.state {
+            State::Online(session) => self.session_ended(id, &session),
+            State::Registering(registration) => self.registration_ended(id, &registration),
+            State::Handshake | State::Closing => self.forget_connection(id),
+        }
+    }
+
+    /// Writes a stanza to a connection, and into the traffic log.
+    pub(crate) fn write(&mut self, id: ConnectionId, node: Node) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.stanzas_out += 1;
+        let sent = connection.sender.try_send(Out::Stanza(node.clone()));
+        let device = connection.session().map(|session| session.device.clone());
+        if sent.is_err() {
+            connection.state = State::Closing;
+            self.connections.remove(&id);
+            self.forget_connection(id);
+            return;
+        }
+        self.traffic.record_out(self.now_ms, id, device, node);
+    }
+
+    pub(crate) fn out(&mut self, id: ConnectionId, out: Out) {
+        if let Some(connection) = self.connections.get(&id) {
+            // A full queue means that the client does not read: its connection is dropped at the next stanza.
+            let _ = connection.sender.try_send(out);
+        }
+    }
+
+    /// Says a last stanza and closes after `delay_ms` if the client does not.
+    pub(crate) fn end_with(&mut self, id: ConnectionId, last: Option<Node>, delay_ms: i64) {
+        if let Some(last) = last {
+            self.write(id, last);
+        }
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut connection.state, State::Closing);
+        match before {
+            State::Online(session) => self.session_ended(id, &session),
+            State::Registering(registration) => self.registration_ended(id, &registration),
+            State::Handshake | State::Closing => {}
+        }
+        if delay_ms == 0 {
+            self.out(id, Out::Close);
+        } else {
+            self.timers.set(self.now_ms + delay_ms, Timer::Close(id));
+        }
+    }
+
+    /// No device points at a connection that is gone.
+    fn forget_connection(&mut self, id: ConnectionId) {
+        for account in self.accounts.values_mut() {
+            for device in account.devices.values_mut() {
+                if device.connection == Some(id) {
+                    device.connection = None;
+                }
+            }
+        }
+    }
+
+    fn session_ended(&mut self, id: ConnectionId, session: &Session) {
+        if let Some(device) = self.device_mut(&session.device)
+            && device.connection == Some(id)
+        {
+            device.connection = None;
+        }
+        if session.presence_available {
+            self.presence_changed(&session.device, false);
+        }
+    }
+
+    /// The live session of a connection.
+    pub(crate) fn session(&self, id: ConnectionId) -> Option<&Session> {
+        self.connections.get(&id).and_then(Connection::session)
+    }
+
+    pub(crate) fn session_mut(&mut self, id: ConnectionId) -> Option<&mut Session> {
+        self.connections.get_mut(&id).and_then(Connection::session_mut)
+    }
+}

@@ -1,0 +1,282 @@
+//! The world: accounts, devices, connections, queues, keys, and every decision about them (09 §2). One owner, no
+//! IO, no clock of its own: calls come in with the time set, stanzas go out through the connections' queues.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `account`, `connection`, `queue`, `timers` | the data |
+//! | `login`, `offline` | the login decision, offline delivery |
+//! | `pairing` | QR and code, the server's part |
+//! | `iq` | the table of IQs |
+//! | `keys`, `usync` | key directory, device lists |
+//! | `router`, `checks`, `receipts`, `presence` | what passes between devices |
+//! | `notify` | notifications |
+//! | `phones` | the phones' side of the seam |
+//! | `snapshot` | `--state` |
+
+mod account;
+mod checks;
+mod connection;
+mod groups;
+mod iq;
+mod keys;
+mod login;
+mod notify;
+mod offline;
+mod pairing;
+mod phones;
+mod presence;
+mod receipts;
+mod router;
+mod snapshot;
+mod unlink;
+mod usync;
+
+mod queue;
+mod timers;
+
+use std::collections::{BTreeMap, VecDeque};
+
+pub use account::{Ban, DeviceRef, Namespace, OutboxAck, OutboxItem, OutboxReceipt, OutboxRetry};
+pub use connection::{ConnectionId, Peer};
+pub use phones::{NewAccount, NewAccountError};
+pub use snapshot::SnapshotError;
+
+pub(crate) use account::{Account, Device, Pairing};
+pub(crate) use connection::{Connection, Out, State};
+pub(crate) use iq::Origin;
+
+use super::chain::ServerIdentity;
+use super::config::{Profile, SimConfig};
+use super::seed::{self, SimRng};
+use super::traffic::Traffic;
+use super::violations::{Fault, Violations};
+use crate::clock::UnixMillis;
+use crate::wire::{Jid, Node, Server};
+use connection::Session;
+use timers::{Timer, Timers};
+
+/// Everything that the simulator knows.
+pub(crate) struct World {
+    pub config: SimConfig,
+    pub now_ms: UnixMillis,
+    pub accounts: BTreeMap<String, Account>,
+    pub connections: BTreeMap<ConnectionId, Connection>,
+    pub violations: Violations,
+    pub traffic: Traffic,
+    pub server: ServerIdentity,
+    pub ops: BTreeMap<u64, phones::Outcome>,
+    lids: BTreeMap<String, String>,
+    groups: BTreeMap<String, groups::Group>,
+    timers: Timers,
+    rng: SimRng,
+    counters: checks::Counters,
+    retries: receipts::Retries,
+    phone_in: VecDeque<(String, Node)>,
+    phone_out: VecDeque<(String, super::seam::FromPhone)>,
+    next_connection: ConnectionId,
+    next_stanza: u64,
+    next_op: u64,
+    next_number: u64,
+}
+
+impl World {
+    pub fn new(config: SimConfig, now_ms: UnixMillis) -> Self {
+        let seed = config.seed;
+        let traffic = Traffic::new(config.profile != Profile::Bench);
+        Self {
+            now_ms,
+            accounts: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            violations: Violations::default(),
+            traffic,
+            server: ServerIdentity::new(seed),
+            ops: BTreeMap::new(),
+            lids: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            timers: Timers::default(),
+            rng: seed::stream(seed, "world", ""),
+            counters: checks::Counters::default(),
+            retries: receipts::Retries::default(),
+            phone_in: VecDeque::new(),
+            phone_out: VecDeque::new(),
+            next_connection: 0,
+            next_stanza: 0,
+            next_op: 0,
+            next_number: 0,
+            config,
+        }
+    }
+
+    /// The world's time, Unix seconds.
+    pub fn now_s(&self) -> i64 {
+        self.now_ms.div_euclid(1000)
+    }
+
+    /// Moves the world's time on and does what has become due. Time never goes back.
+    pub fn advance_to(&mut self, now_ms: UnixMillis) {
+        while let Some((at, timer)) = self.timers.pop(now_ms) {
+            self.now_ms = self.now_ms.max(at);
+            self.due(timer);
+            self.settle();
+        }
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// When [`World::advance_to`] has something to do next.
+    pub fn next_deadline(&self) -> Option<UnixMillis> {
+        self.timers.next_deadline()
+    }
+
+    fn due(&mut self, timer: Timer) {
+        match timer {
+            Timer::Close(id) => self.out(id, Out::Close),
+            Timer::RefExpired(id) => self.ref_expired(id),
+            Timer::PairingTimeout(id) => self.pairing_timed_out(id),
+            Timer::HelloExpired(id) => self.hello_expired(id),
+            Timer::OfflineFallback(id, signs) => self.offline_fallback(id, signs),
+            Timer::NeverActive(id) => self.never_active(id),
+            Timer::Unanswered { device, entry, connection } => self.unanswered(&device, entry, connection),
+            Timer::Idle(id) => self.idle(id),
+            Timer::Ping(id) => self.server_ping(id),
+        }
+    }
+
+    /// A decoded stanza of a client.
+    pub fn stanza(&mut self, id: ConnectionId, node: Node) {
+        let now = self.now_ms;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.stanzas_in += 1;
+        connection.last_in_ms = now;
+        connection.last_in = Some(node.tag.to_string());
+        let device = connection.session().map(|session| session.device.clone());
+        self.traffic.record_in(now, id, device.clone(), node.clone());
+        let Some(connection) = self.connections.get(&id) else { return };
+        match (&connection.state, device) {
+            (State::Online(_), Some(device)) => {
+                let origin = Origin { device, connection: Some(id) };
+                self.from_device(&origin, &node);
+            }
+            (State::Registering(_), _) => self.from_registering(id, &node),
+            _ => {}
+        }
+        self.settle();
+    }
+
+    /// A stanza of a logged-in companion or of a phone.
+    fn from_device(&mut self, origin: &Origin, node: &Node) {
+        match &*node.tag {
+            "iq" => self.iq(origin, node),
+            "message" => self.message(origin, node),
+            "receipt" => self.receipt(origin, node),
+            "ack" => self.ack(origin, node),
+            "presence" => self.presence(origin, node),
+            "chatstate" => self.chatstate(origin, node),
+            "ib" => self.info(origin, node),
+            "call" => self.call(origin, node),
+            "notification" | "stream:error" | "failure" | "success" => {
+                self.fault(origin, "unknown-stanza", format!("a client sent <{}>", node.tag));
+            }
+            _ => {}
+        }
+    }
+
+    /// The device that an address means, whether linked or not; `None` for unknown users and other servers.
+    pub fn resolve(&self, jid: &Jid) -> Option<DeviceRef> {
+        let number = match jid.server() {
+            Server::Pn | Server::CUs | Server::Hosted => self.accounts.get_key_value(jid.user())?.0,
+            Server::Lid | Server::HostedLid => self.lids.get(jid.user())?,
+            _ => return None,
+        };
+        Some(DeviceRef::new(number, jid.device()))
+    }
+
+    pub fn device(&self, at: &DeviceRef) -> Option<&Device> {
+        self.accounts.get(&at.number)?.devices.get(&at.device)
+    }
+
+    pub fn device_mut(&mut self, at: &DeviceRef) -> Option<&mut Device> {
+        self.accounts.get_mut(&at.number)?.devices.get_mut(&at.device)
+    }
+
+    /// The profile that an account is judged by.
+    pub fn profile(&self, number: &str) -> Profile {
+        self.accounts.get(number).and_then(|account| account.profile).unwrap_or(self.config.profile)
+    }
+
+    pub fn is_strict(&self, number: &str) -> bool {
+        self.profile(number) == Profile::Strict
+    }
+
+    /// Records a fault of a logged-in client (R15: off in `bench`).
+    pub fn fault(&mut self, origin: &Origin, code: &'static str, detail: String) {
+        if origin.connection.is_none() || self.profile(&origin.device.number) == Profile::Bench {
+            return;
+        }
+        let fault = Fault {
+            account: Some(&origin.device.number),
+            connection: origin.connection,
+            code,
+            detail,
+            sample: self.traffic.last_cursor(),
+        };
+        self.violations.record(self.now_ms, fault);
+    }
+
+    /// Records a fault of a connection, logged in or not.
+    pub fn connection_fault(&mut self, id: ConnectionId, code: &'static str, detail: String) {
+        if self.config.profile == Profile::Bench {
+            return;
+        }
+        let number = self.session(id).map(|session| session.device.number.clone());
+        let fault = Fault {
+            account: number.as_deref(),
+            connection: Some(id),
+            code,
+            detail,
+            sample: self.traffic.last_cursor(),
+        };
+        self.violations.record(self.now_ms, fault);
+    }
+
+    /// An id for an IQ or a notification of the server: decimal, never one that a client makes.
+    pub fn next_id(&mut self) -> String {
+        self.next_stanza += 1;
+        self.next_stanza.to_string()
+    }
+
+    /// Bytes of the world's own stream.
+    pub fn random<const N: usize>(&mut self) -> [u8; N] {
+        crate::crypto::random_bytes(&mut self.rng)
+    }
+
+    fn idle(&mut self, id: ConnectionId) {
+        const SILENCE_MS: i64 = 180_000;
+        let Some(connection) = self.connections.get(&id) else { return };
+        let ends = connection.last_in_ms + SILENCE_MS;
+        if ends <= self.now_ms {
+            self.end_with(id, None, 0);
+        } else {
+            self.timers.set(ends, Timer::Idle(id));
+        }
+    }
+
+    fn server_ping(&mut self, id: ConnectionId) {
+        let Some(interval) = self.config.server_ping else { return };
+        if self.session(id).is_none() {
+            return;
+        }
+        let ping = Node::new("iq")
+            .attr("from", Jid::service())
+            .attr("id", self.next_id())
+            .attr("type", "get")
+            .attr("xmlns", "urn:xmpp:ping");
+        self.write(id, ping);
+        let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX / 2);
+        self.timers.set(self.now_ms + interval, Timer::Ping(id));
+    }
+
+    /// The sessions that are live now.
+    fn sessions(&self) -> impl Iterator<Item = (ConnectionId, &Session)> {
+        self.connections.iter().filter_map(|(id, connection)| Some((*id, connection.session()?)))
+    }
+}
