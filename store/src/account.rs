@@ -156,8 +156,10 @@ pub enum Flag {
     Restored,
     /// Sends read receipts as `read-self`, since the user has switched them off.
     ReadReceiptsOff,
+    /// The account's last owner did not close it; cleared by whoever has acted on it (05a §5.1: key digest).
+    UncleanStop,
 }
-numbered! { Flag { ServerHasNoPrekeys = 1, InitialSyncNeeded = 2, Restored = 3, ReadReceiptsOff = 4, } }
+numbered! { Flag { ServerHasNoPrekeys = 1, InitialSyncNeeded = 2, Restored = 3, ReadReceiptsOff = 4, UncleanStop = 5, } }
 
 const KEYS: &[u8] = b"keys";
 const ADV_SECRET: &[u8] = b"adv_secret";

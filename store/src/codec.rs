@@ -228,3 +228,63 @@ macro_rules! numbered {
     };
 }
 pub(crate) use numbered;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    record! {
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Old {
+            pub name: String,
+        }
+    }
+    record! {
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Young {
+            pub name: String,
+            pub count: Option<u32>,
+            pub on: bool,
+            pub old: Vec<Old>,
+        }
+    }
+
+    #[test]
+    fn a_record_from_before_a_field_existed_reads_it_as_missing() {
+        let mut bytes = Vec::new();
+        Old { name: "n".into() }.put(&mut bytes);
+        let young = Young::take(&mut &bytes[..]).unwrap();
+        assert_eq!(young, Young { name: "n".into(), count: None, on: false, old: Vec::new() });
+    }
+
+    #[test]
+    fn a_record_from_a_younger_program_is_read_without_its_new_fields() {
+        let mut bytes = Vec::new();
+        let young = Young { name: "n".into(), count: Some(3), on: true, old: vec![Old { name: "o".into() }] };
+        young.put(&mut bytes);
+        assert_eq!(Old::take(&mut &bytes[..]), Ok(Old { name: "n".into() }));
+        assert_eq!(Young::take(&mut &bytes[..]), Ok(young));
+    }
+
+    #[test]
+    fn a_value_is_bound_to_its_table_and_key() {
+        let sealed = seal(3, b"key", b"body");
+        assert_eq!(open(3, b"key", &sealed), Ok(&b"body"[..]));
+        assert_eq!(open(4, b"key", &sealed), Err(Corrupt));
+        assert_eq!(open(3, b"kez", &sealed), Err(Corrupt));
+        for at in 0..sealed.len() {
+            let mut flipped = sealed.clone();
+            flipped[at] ^= 0x10;
+            assert_eq!(open(3, b"key", &flipped), Err(Corrupt), "byte {at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_record_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            drop(Young::take(&mut &bytes[..]));
+            drop(open(1, b"k", &bytes));
+        }
+    }
+}

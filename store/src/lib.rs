@@ -7,7 +7,7 @@
 //!   [`Store::read`] a reading one. Clone it freely.
 //! * [`Tx`] is what the closure gets: typed tables (one file of this crate per subject) and nested savepoints.
 //! * [`Accounts`] opens, lists and archives accounts: [`memory::MemoryAccounts`] for tests and examples,
-//!   `SqliteAccounts` for everything else.
+//!   [`sqlite::SqliteAccounts`] for everything else.
 //! * [`place`] knows the data folder.
 //!
 //! # Why the tables sit on bytes
@@ -37,6 +37,7 @@ pub mod rows;
 mod secret;
 pub mod sender_keys;
 pub mod sessions;
+pub mod sqlite;
 mod store;
 pub mod tokens;
 
@@ -57,7 +58,7 @@ pub use retries::{AskedRetry, Placeholder};
 pub use secret::{Secret, SecretBytes};
 pub use sender_keys::Distribution;
 pub use sessions::{Identity, IdentityChange};
-pub use store::{Store, Tx};
+pub use store::{Access, Done, Engine, Job, Outcome, Store, Tx, Work};
 pub use tokens::ContactToken;
 
 /// Milliseconds since the Unix epoch.

@@ -32,6 +32,16 @@ record! {
         pub keys: KeyPairBytes,
         /// What it was made for.
         pub made_for: PrekeyUse,
+        /// The server has it.
+        pub uploaded: bool,
+    }
+}
+
+impl Prekey {
+    /// Whether it is to be offered in the next upload.
+    fn waits(&self) -> bool {
+        // After a wrap the window between the watermarks may hold an old key that was skipped when ids were given out.
+        self.made_for == PrekeyUse::Upload && !self.uploaded
     }
 }
 
@@ -171,7 +181,7 @@ impl Tx<'_> {
         let mut id = marks.first_not_uploaded;
         let mut found = Vec::new();
         while id != marks.next && found.len() < limit {
-            found.extend(self.prekey(id)?.filter(|prekey| prekey.made_for == PrekeyUse::Upload));
+            found.extend(self.prekey(id)?.filter(Prekey::waits));
             id = following(id);
         }
         // Across a wrap the order of giving out is not the ascending order that the server wants.
@@ -179,11 +189,18 @@ impl Tx<'_> {
         Ok(found)
     }
 
-    /// The server took an upload of `ids` (all from one [`Tx::prekeys_to_upload`]): the watermark moves behind them.
+    /// The server took an upload of `ids` (all from one [`Tx::prekeys_to_upload`]): they are marked, and the watermark
+    /// moves behind them.
     ///
     /// # Errors
     /// The engine's.
     pub fn mark_prekeys_uploaded(&mut self, ids: &[u32]) -> Result<()> {
+        for &id in ids {
+            if let Some(mut prekey) = self.prekey(id)? {
+                prekey.uploaded = true;
+                self.store(Table::Prekeys, &key(id), &prekey)?;
+            }
+        }
         let mut marks = self.prekey_watermarks()?;
         let distance = |id: u32| {
             let from = marks.first_not_uploaded;

@@ -94,7 +94,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.run(Access::Write, move |rows| work(&mut Tx { rows, access: Access::Write })).await
+        self.run(Access::Write, move |rows| work(&mut Tx::writing(rows))).await
     }
 
     /// Runs `work` on a consistent view that holds everything that was durable when it was called.
@@ -175,6 +175,11 @@ pub(crate) enum IfCorrupt {
 }
 
 impl<'a> Tx<'a> {
+    /// A writing transaction over an engine's rows, which the engine begins and ends.
+    pub(crate) fn writing(rows: &'a dyn Rows) -> Self {
+        Self { rows, access: Access::Write }
+    }
+
     /// Runs `work` in a nested savepoint: its `Err` undoes what it did, and nothing else.
     ///
     /// # Errors
