@@ -1,0 +1,286 @@
+//! What an account tells its application. Events are written to the inbox in the transaction that caused them,
+//! carry a stable id, and stay until they are acknowledged (design §2 rule 3).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::store::inbox::{MessageKey, NewEvent};
+use crate::store::{SecretBytes, UnixMillis};
+use crate::wire::Jid;
+
+/// An event, as the application gets it and as the inbox keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A message, also one that another own device sent.
+    Message(Box<Received>),
+    /// A message whose content can't be read (yet). The content may follow as [`Event::Message`].
+    Undecryptable(Unreadable),
+    /// A receipt for messages of ours.
+    Receipt(Receipt),
+    /// How far a message of ours is.
+    Outgoing(Progress),
+    /// A contact has a new identity key.
+    IdentityChanged {
+        /// The contact.
+        user: String,
+        /// Found while decrypting or setting up a session; else the server said so.
+        implicit: bool,
+    },
+    /// The phone offers a part of the history: a serialized `HistorySyncNotification`.
+    History {
+        /// The notification, base64.
+        #[serde(with = "text_bytes")]
+        notification: Vec<u8>,
+        /// The message that brought it.
+        id: String,
+    },
+}
+
+/// A message that came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// The chat: user, group or list, without device.
+    pub chat: String,
+    /// The device that sent it.
+    pub sender: String,
+    /// The same sender in the other namespace, where known.
+    pub sender_alt: Option<String>,
+    /// The message id.
+    pub id: String,
+    /// Whether the own account sent it.
+    pub from_me: bool,
+    /// The server's time, Unix seconds.
+    pub timestamp: i64,
+    /// The sender's name for itself.
+    pub push_name: Option<String>,
+    /// It waited in the offline queue.
+    pub offline: bool,
+    /// The plain text, where the message is one.
+    pub text: Option<String>,
+    /// What it does to another message.
+    pub change: Option<Change>,
+    /// The `Message` without wrappers, serialized, base64.
+    #[serde(with = "text_bytes")]
+    pub message: Vec<u8>,
+}
+
+/// What a message does to another one of the same chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It replaces the content.
+    Edit(Target),
+    /// It takes the message back.
+    Revoke(Target),
+    /// It reacts; an empty text removes the reaction.
+    Reaction {
+        /// To this message.
+        target: Target,
+        /// With this.
+        text: String,
+    },
+}
+
+/// A message that another one is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Who wrote it, without device.
+    pub author: String,
+    /// Its id.
+    pub id: String,
+}
+
+/// A message that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// The chat.
+    pub chat: String,
+    /// The device that sent it.
+    pub sender: String,
+    /// The message id.
+    pub id: String,
+    /// The server's time, Unix seconds.
+    pub timestamp: i64,
+    /// Why.
+    pub reason: String,
+}
+
+/// A receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The chat.
+    pub chat: String,
+    /// The device that confirms.
+    pub device: String,
+    /// The messages.
+    pub ids: Vec<String>,
+    /// What it confirms.
+    pub kind: ReceiptKind,
+    /// When, Unix seconds.
+    pub timestamp: i64,
+}
+
+/// What a receipt confirms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptKind {
+    /// A device has it.
+    Delivered,
+    /// A device has it, without ticks.
+    Inactive,
+    /// It was read.
+    Read,
+    /// It was played.
+    Played,
+    /// Another own device read it.
+    ReadElsewhere,
+}
+
+/// How far a message of ours is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The caller's idempotency key.
+    pub key: String,
+    /// The chat.
+    pub chat: String,
+    /// The message id.
+    pub id: String,
+    /// How far.
+    pub state: SendState,
+}
+
+/// States that the application is told about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SendState {
+    /// The server took it.
+    Sent {
+        /// The server's time, Unix seconds.
+        timestamp: i64,
+    },
+    /// It was not taken, or could not be sent.
+    Failed {
+        /// The server's code.
+        code: Option<u32>,
+        /// What a person should know.
+        detail: String,
+    },
+    /// It is not known whether the server has it.
+    Unknown,
+}
+
+impl Event {
+    /// The name of its kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Message(_) => "message",
+            Self::Undecryptable(_) => "undecryptable",
+            Self::Receipt(_) => "receipt",
+            Self::Outgoing(_) => "outgoing",
+            Self::IdentityChanged { .. } => "identity_changed",
+            Self::History { .. } => "history",
+        }
+    }
+
+    /// The message it is about.
+    fn message(&self) -> Option<MessageKey> {
+        match self {
+            Self::Message(message) => Some(key(&message.chat, &message.sender, &message.id)),
+            Self::Undecryptable(message) => Some(key(&message.chat, &message.sender, &message.id)),
+            _ => None,
+        }
+    }
+
+    /// The row for the inbox.
+    #[must_use]
+    pub fn row(&self, now: UnixMillis) -> NewEvent {
+        NewEvent {
+            event_id: self.id(now),
+            kind: self.kind().to_owned(),
+            message: self.message(),
+            // Every variant is plain data: writing it can't fail.
+            payload: SecretBytes::new(serde_json::to_vec(self).unwrap_or_default()),
+        }
+    }
+
+    /// The stable id: the same fact gets the same id again.
+    fn id(&self, now: UnixMillis) -> String {
+        match self {
+            Self::Message(m) => format!("message:{}:{}:{}", m.chat, bare(&m.sender), m.id),
+            Self::Undecryptable(m) => format!("undecryptable:{}:{}:{}", m.chat, bare(&m.sender), m.id),
+            Self::Receipt(r) => {
+                let first = r.ids.first().map(String::as_str).unwrap_or_default();
+                format!("receipt:{:?}:{}:{}:{first}:{}", r.kind, r.chat, r.device, r.timestamp)
+            }
+            Self::Outgoing(p) => {
+                let state = match p.state {
+                    SendState::Sent { .. } => "sent",
+                    SendState::Failed { .. } => "failed",
+                    SendState::Unknown => "unknown",
+                };
+                format!("outgoing:{state}:{}", p.key)
+            }
+            Self::IdentityChanged { user, .. } => format!("identity:{user}:{now}"),
+            Self::History { id, .. } => format!("history:{id}"),
+        }
+    }
+
+    /// Reads an event of the inbox; `None` for a payload that is erased or of another version.
+    #[must_use]
+    pub fn read(payload: &[u8]) -> Option<Self> {
+        serde_json::from_slice(payload).ok()
+    }
+}
+
+fn bare(jid: &str) -> String {
+    jid.parse::<Jid>().map_or_else(|_| jid.to_owned(), |jid| jid.to_user().to_string())
+}
+
+fn key(chat: &str, sender: &str, id: &str) -> MessageKey {
+    MessageKey::new(chat, bare(sender), id)
+}
+
+mod text_bytes {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::{Engine, STANDARD};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_reads_back_and_keeps_its_id() {
+        let event = Event::Message(Box::new(Received {
+            chat: "1@lid".to_owned(),
+            sender: "1:3@lid".to_owned(),
+            sender_alt: None,
+            id: "A".to_owned(),
+            from_me: false,
+            timestamp: 5,
+            push_name: None,
+            offline: true,
+            text: Some("hello".to_owned()),
+            change: None,
+            message: vec![0, 255],
+        }));
+        let row = event.row(1);
+        assert_eq!(Event::read(row.payload.expose()), Some(event.clone()));
+        assert_eq!(row.event_id, "message:1@lid:1@lid:A");
+        assert_eq!(row.message, Some(MessageKey::new("1@lid", "1@lid", "A")));
+        assert_eq!(event.row(2).event_id, row.event_id);
+    }
+}

@@ -1,0 +1,71 @@
+//! What the messaging half of a client needs of its connection: to say something, to ask something. The
+//! connection's own life (`life`) implements it; tests put a script in its place.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::wire::Node;
+
+/// A future behind the boundary.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The stanza did not go out, or it is not known whether it did: there is no live connection, or it broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not connected")]
+pub struct NotSent;
+
+/// What became of a question (01 §14.3).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IqError {
+    /// The server refused.
+    #[error("refused by the server: {code} {text}")]
+    Refused {
+        /// The code.
+        code: u32,
+        /// What it says.
+        text: String,
+        /// Seconds to wait before another question of this kind.
+        backoff: Option<u64>,
+    },
+    /// No answer in time.
+    #[error("no answer in time")]
+    Timeout,
+    /// The connection ended, and this question is not asked again by itself.
+    #[error("disconnected")]
+    Disconnected,
+    /// The account stands still.
+    #[error("the account is stopped")]
+    Stopped,
+}
+
+impl IqError {
+    /// The server's code, if it refused.
+    #[must_use]
+    pub fn code(&self) -> Option<u32> {
+        match self {
+            Self::Refused { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+/// The line to the server.
+pub trait Line: Send + Sync {
+    /// Writes a stanza to the live connection, behind those given before.
+    fn send(&self, stanza: Node) -> Answer<'_, Result<(), NotSent>>;
+
+    /// Writes a stanza that is encoded already (flag byte first), behind those given before.
+    fn send_encoded(&self, plaintext: Vec<u8>) -> Answer<'_, Result<(), NotSent>>;
+
+    /// Asks. The line gives the `iq` its id, and keeps asking across connections as 01 §14.3 says.
+    fn ask(&self, iq: Node) -> Answer<'_, Result<Node, IqError>>;
+
+    /// A fresh `sid` for usync: from the same counter as the ids of questions (05a §1).
+    fn sid(&self) -> String;
+
+    /// The store failed or the state can't be trusted: close the connection, so that the server delivers again.
+    fn fail(&self, why: &str);
+
+    /// Stop the account and tell a person: the own phone has a new identity (02 §11).
+    fn own_phone_changed(&self);
+}
