@@ -1,7 +1,7 @@
 //! What an account tells its application. Events are written to the inbox in the transaction that caused them,
 //! carry a stable id, and stay until they are acknowledged (design §2 rule 3).
 
-use base64::Engine as _;
+use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
