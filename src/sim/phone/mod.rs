@@ -1,18 +1,215 @@
-//! The phone role (09 §20): primary devices with real Signal state.
+//! The phone role (protocol 09 §20): a primary device with Signal state of its own, which links companions, sends and
+//! receives, asks for lost messages and answers those who ask. It has no socket and no clock; the server calls it
+//! through the seam.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `keys`, `book`, `adv` | own keys, known devices, signed devices and keys of the app state |
+//! | `requests` | own IQs and what follows from their answers |
+//! | `pairing`, `welcome` | linking by QR and code; what a new companion gets |
+//! | `compose`, `send`, `group` | messages out |
+//! | `receive`, `retry` | messages in, receipts, retries both ways |
+//! | `snapshot` | the whole state as JSON |
+//!
+//! Virtual companions are not here, nor app-state patches and media.
 
-use super::seam::{Phone, PhoneSetup};
-use super::stub::StubPhone;
+mod adv;
+mod book;
+mod compose;
+mod group;
+mod keys;
+mod pairing;
+mod receive;
+mod requests;
+mod retry;
+mod send;
+mod snapshot;
+mod welcome;
 
-/// A new phone; [`Phone::start`] makes its keys.
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use super::seam::{Phone, PhoneCommand, PhoneContext, PhoneError, PhoneSetup};
+use crate::wire::{Jid, Node};
+use requests::Request;
+
+pub use snapshot::restore;
+
+/// A phone that has no keys yet; [`Phone::start`] makes them.
 #[must_use]
-pub fn new(_setup: PhoneSetup) -> Box<dyn Phone> {
-    Box::new(StubPhone)
+pub fn new(setup: PhoneSetup) -> Box<dyn Phone> {
+    Box::new(SimPhone { setup, primary: None })
 }
 
-/// The phone of a snapshot.
-///
-/// # Errors
-/// What is wrong with the snapshot.
-pub fn restore(_setup: PhoneSetup, _snapshot: serde_json::Value) -> Result<Box<dyn Phone>, String> {
-    Ok(Box::new(StubPhone))
+/// A phone before and after its start.
+struct SimPhone {
+    setup: PhoneSetup,
+    primary: Option<Primary>,
+}
+
+/// All state of a phone.
+struct Primary {
+    setup: PhoneSetup,
+    keys: keys::Keys,
+    adv: adv::Adv,
+    book: book::Book,
+    requests: BTreeMap<String, Request>,
+    next_request: u64,
+    hellos: Vec<pairing::Hello>,
+    log: send::Log,
+    received: receive::Received,
+    /// Our sender keys, by group.
+    groups: BTreeMap<Jid, group::OwnGroup>,
+}
+
+impl Phone for SimPhone {
+    fn start(&mut self, context: &mut PhoneContext<'_>) {
+        if self.primary.is_none() {
+            let primary = self.primary.insert(Primary::new(self.setup.clone(), context));
+            primary.upload(context);
+        }
+    }
+
+    fn receive(&mut self, context: &mut PhoneContext<'_>, stanza: &Node) {
+        if let Some(primary) = &mut self.primary {
+            primary.stanza(context, stanza);
+        }
+    }
+
+    fn welcome(&mut self, context: &mut PhoneContext<'_>, device: u16) {
+        if let Some(primary) = &mut self.primary {
+            primary.welcome(context, device);
+        }
+    }
+
+    fn command(&mut self, context: &mut PhoneContext<'_>, command: PhoneCommand) -> Result<(), PhoneError> {
+        self.primary.as_mut().ok_or(PhoneError::PhoneOffline)?.command(context, command)
+    }
+
+    fn snapshot(&self) -> serde_json::Value {
+        self.primary.as_ref().map(Primary::saved).unwrap_or_default()
+    }
+}
+
+impl Primary {
+    fn new(setup: PhoneSetup, context: &mut PhoneContext<'_>) -> Self {
+        let mut book = book::Book::default();
+        book.learn(&setup.pn, &setup.lid, context.now_ms);
+        Self {
+            keys: keys::Keys::generate(context.rng),
+            adv: adv::Adv::generate(context.now_ms, context.rng),
+            book,
+            requests: BTreeMap::new(),
+            next_request: 0,
+            hellos: Vec::new(),
+            log: send::Log::default(),
+            received: receive::Received::default(),
+            groups: BTreeMap::new(),
+            setup,
+        }
+    }
+
+    /// Gives fresh prekeys to the directory.
+    fn upload(&mut self, context: &mut PhoneContext<'_>) {
+        let children = self.keys.upload(context.rng);
+        let iq = Node::new("iq").attr("xmlns", "encrypt").attr("type", "set").children(children);
+        self.ask(context, iq, Request::Nothing);
+    }
+
+    fn stanza(&mut self, context: &mut PhoneContext<'_>, stanza: &Node) {
+        match &*stanza.tag {
+            "iq" => self.answered(context, stanza),
+            "message" => self.message(context, stanza),
+            "receipt" => self.receipt(context, stanza),
+            "ack" => self.ack(context, stanza),
+            "notification" => self.notification(context, stanza),
+            _ => {}
+        }
+    }
+
+    /// Device lists are asked for before every message, so their notifications say nothing new but who is gone.
+    fn notification(&mut self, context: &mut PhoneContext<'_>, notification: &Node) {
+        let from = notification.jid("from");
+        match notification.str("type").as_deref() {
+            Some("encrypt") if notification.find("count").is_some() => self.upload(context),
+            Some("encrypt") if notification.find("identity").is_some() => {
+                if let Some(user) = from.filter(|user| !self.book.same_user(user, &self.setup.pn)) {
+                    self.book.forget(&user, |_| true);
+                }
+            }
+            Some("devices") => {
+                let gone = notification.find("remove").and_then(|remove| remove.find("device"));
+                if let Some(device) =
+                    gone.and_then(|device| device.jid("jid")).filter(|jid| jid.device() != 0)
+                {
+                    self.book.forget(&device, |id| id == device.device());
+                }
+            }
+            Some("link_code_companion_reg") => self.code_notification(context, notification),
+            _ => {}
+        }
+    }
+
+    fn command(&mut self, context: &mut PhoneContext<'_>, command: PhoneCommand) -> Result<(), PhoneError> {
+        match command {
+            PhoneCommand::ScanQr { op, qr, corrupt } => self.scan(context, (op, &qr), corrupt),
+            PhoneCommand::EnterCode { op, code, corrupt } => self.enter_code(context, (op, &code), corrupt),
+            PhoneCommand::Send { op, to, content, id } => self.send(context, (op, to), content, id),
+            PhoneCommand::Receipt { ids, chat, kind, participant } => {
+                self.send_receipt(context, &ids, (&chat, &kind), participant)
+            }
+            PhoneCommand::Presence { kind, to } => self.presence(context, &kind, to),
+            PhoneCommand::Chatstate { to, state } => chatstate(context, &to, &state),
+            PhoneCommand::Unlink { device } => self.unlink(context, device),
+            PhoneCommand::CompanionGone { device } => {
+                self.companion_gone(context, device);
+                Ok(())
+            }
+            PhoneCommand::Reinstall => {
+                *self = Self::new(self.setup.clone(), context);
+                self.upload(context);
+                Ok(())
+            }
+            PhoneCommand::PushName { name } => {
+                self.setup.push_name = name;
+                context.send(Node::new("presence").attr("name", self.setup.push_name.clone()));
+                Ok(())
+            }
+            PhoneCommand::DropSession { device } => {
+                let device = device.clone();
+                self.book.forget(&device, |id| id == device.device());
+                Ok(())
+            }
+        }
+    }
+
+    fn presence(
+        &self,
+        context: &mut PhoneContext<'_>,
+        kind: &str,
+        to: Option<Jid>,
+    ) -> Result<(), PhoneError> {
+        let presence = Node::new("presence").attr("type", kind.to_owned());
+        match (kind, to) {
+            ("available" | "unavailable", None) => {
+                context.send(presence.attr("name", self.setup.push_name.clone()));
+            }
+            ("subscribe" | "unsubscribe", Some(to)) => context.send(presence.attr("to", to)),
+            _ => return Err(PhoneError::Unknown(format!("no presence {kind}"))),
+        }
+        Ok(())
+    }
+}
+
+fn chatstate(context: &mut PhoneContext<'_>, to: &Jid, state: &str) -> Result<(), PhoneError> {
+    let state = match state {
+        "composing" => Node::new("composing"),
+        "recording" => Node::new("composing").attr("media", "audio"),
+        "paused" => Node::new("paused"),
+        _ => return Err(PhoneError::Unknown(format!("no chat state {state}"))),
+    };
+    context.send(Node::new("chatstate").attr("to", to).child(state));
+    Ok(())
 }
