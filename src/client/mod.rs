@@ -2,5 +2,9 @@
 
 pub mod chance;
 pub mod event;
+pub mod life;
 pub mod line;
 pub mod net;
+pub mod payload;
+pub mod profile;
+pub mod state;

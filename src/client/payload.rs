@@ -33,7 +33,8 @@ impl std::str::FromStr for ClientVersion {
     type Err = BadVersion;
 
     fn from_str(text: &str) -> Result<Self, BadVersion> {
-        let parts: Vec<u32> = text.split('.').map(str::parse).collect::<Result<_, _>>().map_err(|_| BadVersion)?;
+        let parts: Vec<u32> =
+            text.split('.').map(str::parse).collect::<Result<_, _>>().map_err(|_| BadVersion)?;
         parts.try_into().map(Self).map_err(|_| BadVersion)
     }
 }

@@ -4,12 +4,11 @@
 
 use rand::seq::IndexedRandom as _;
 use rand_core::CryptoRng;
-use serde::{Deserialize, Serialize};
 
 use crate::proto::device_props::PlatformType;
 
 /// A browser on an operating system, and a locale.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DeviceProfile {
     /// The browser.
     pub browser: Browser,
@@ -22,8 +21,7 @@ pub struct DeviceProfile {
 }
 
 /// Browsers that a phone shows with an icon of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Browser {
     /// Chrome.
     Chrome,
@@ -38,8 +36,7 @@ pub enum Browser {
 }
 
 /// Operating systems on which those browsers are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Os {
     /// Windows.
     Windows,
@@ -173,12 +170,5 @@ mod tests {
         (profile.os, profile.browser) = (Os::Ubuntu, Browser::Firefox);
         assert_eq!(profile.display(), "Firefox (Linux)");
         assert_eq!(profile.browser.client_type(), '3');
-    }
-
-    #[test]
-    fn a_profile_survives_its_stored_form() {
-        let profile = DeviceProfile::draw(&mut ChaCha20Rng::seed_from_u64(3));
-        let stored = serde_json::to_string(&profile).unwrap();
-        assert_eq!(serde_json::from_str::<DeviceProfile>(&stored).unwrap(), profile);
     }
 }

@@ -117,6 +117,8 @@ impl Keepalive {
         self.draw_tick(now, rng);
         let quiet = now >= self.last_received + self.numbers.dead_after;
         if self.armed.is_some() && !quiet && !slept {
+            // A skipped ping must not postpone the detection of a line that has just died.
+            self.next_tick = self.next_tick.min(self.last_received + self.numbers.tick_max);
             return Action::Wait;
         }
         self.sent(now);
@@ -170,7 +172,11 @@ mod tests {
         }
 
         /// Polls at every deadline until it is dead; `on` may answer or send in between.
-        fn run(&mut self, limit: Duration, mut on: impl FnMut(&mut Keepalive, Instant, Action)) -> Option<Duration> {
+        fn run(
+            &mut self,
+            limit: Duration,
+            mut on: impl FnMut(&mut Keepalive, Instant, Action),
+        ) -> Option<Duration> {
             loop {
                 let now = self.keepalive.deadline();
                 if now - self.start > limit {

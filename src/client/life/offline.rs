@@ -59,7 +59,10 @@ pub struct Offline {
 enum Phase {
     Running,
     /// Gone on without the marker at this time; `short` if stanzas were missing.
-    GoneOn { at: Instant, short: bool },
+    GoneOn {
+        at: Instant,
+        short: bool,
+    },
     Over,
 }
 
@@ -181,7 +184,7 @@ impl Offline {
         if !self.wanted || waiting > WAITING_MAX {
             return None;
         }
-        Some(self.last_request.map_or(self.last_activity, |last| last + REQUEST_GAP))
+        Some(self.last_request.map_or(self.last_activity, |last| self.last_activity.max(last + REQUEST_GAP)))
     }
 
     /// Rule 3; it rests while rule 2 waits for decryption.

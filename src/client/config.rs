@@ -1,0 +1,187 @@
+//! What a client is told from outside: where the service is, how to get there, times and limits. All defaults
+//! are those of the protocol chapters.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use crate::client::life::keepalive;
+use crate::client::net::Dialer;
+use crate::client::payload::{BUILT_IN_VERSION, ClientVersion};
+use crate::crypto::PublicKey;
+use crate::noise::PRODUCTION_ROOT;
+
+/// The service's address, and the second port of the official client.
+pub const PRODUCTION_URL: &str = "wss://web.whatsapp.com/ws/chat";
+/// Tried after a failed open of the first (01 §2).
+pub const PRODUCTION_SECOND_URL: &str = "wss://web.whatsapp.com:5222/ws/chat";
+
+/// Everything a client needs to know besides its store.
+#[derive(Clone)]
+pub struct Config {
+    /// Where the service is.
+    pub endpoint: Endpoint,
+    /// How its bytes leave.
+    pub egress: Arc<dyn Dialer>,
+    /// The web client's version in use; can be moved forward while running.
+    pub version: VersionCell,
+    /// Waiting times.
+    pub timeouts: Timeouts,
+    /// Numbers of keepalive (01 §16).
+    pub keepalive: keepalive::Numbers,
+    /// The application wants to be shown as available (05d §1). Without it the phone keeps its push messages.
+    pub available: bool,
+    /// Called with the facts of a pairing before it is accepted; `Err` vetoes it (02 §5 step 5).
+    pub pair_veto: Option<PairVeto>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+/// Judges a pairing: `Err` says in words why it must not come about.
+pub type PairVeto = Arc<dyn Fn(&PairCandidate) -> Result<(), String> + Send + Sync>;
+
+/// What pair-success names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairCandidate {
+    /// Own address with device.
+    pub jid: crate::wire::Jid,
+    /// The phone's platform.
+    pub platform: Option<String>,
+    /// The business's name.
+    pub business: Option<String>,
+}
+
+/// Where the service is, and which root vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `wss://…` or `ws://…`.
+    pub url: String,
+    /// Tried after the first could not be opened.
+    pub second_url: Option<String>,
+    /// The key that signs the server's Noise certificates.
+    pub root: PublicKey,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self {
+            url: PRODUCTION_URL.to_owned(),
+            second_url: Some(PRODUCTION_SECOND_URL.to_owned()),
+            root: PRODUCTION_ROOT,
+        }
+    }
+}
+
+/// Waiting times that are not part of a pure state machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Dial, TLS and upgrade (01 §2).
+    pub open: Duration,
+    /// Server hello (01 §5).
+    pub server_hello: Duration,
+    /// First stanza after the handshake (01 §5).
+    pub first_stanza: Duration,
+    /// An IQ's answer, from the first write (01 §14.3).
+    pub iq: Duration,
+    /// The work before the queue of a passive login (01 §14.2 step 3).
+    pub startup_work: Duration,
+    /// The server's own close (01 §18).
+    pub server_close: Duration,
+    /// Flushing at a graceful close (01 §19).
+    pub flush: Duration,
+    /// The 515 after pairing (02 §5).
+    pub restart: Duration,
+    /// The answer to a log-out (02 §11).
+    pub unlink: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self {
+            open: s(20),
+            server_hello: s(20),
+            first_stanza: s(60),
+            iq: s(75),
+            startup_work: s(60),
+            server_close: s(10),
+            flush: s(2),
+            restart: s(10),
+            unlink: s(3),
+        }
+    }
+}
+
+impl Config {
+    /// The production service over `egress`, with all defaults.
+    #[must_use]
+    pub fn new(egress: Arc<dyn Dialer>) -> Self {
+        Self {
+            endpoint: Endpoint::default(),
+            egress,
+            version: VersionCell::default(),
+            timeouts: Timeouts::default(),
+            keepalive: keepalive::Numbers::default(),
+            available: false,
+            pair_veto: None,
+        }
+    }
+
+    /// Another server, a simulator for instance, with its root key.
+    #[must_use]
+    pub fn at(mut self, url: &str, root: PublicKey) -> Self {
+        self.endpoint = Endpoint { url: url.to_owned(), second_url: None, root };
+        self
+    }
+}
+
+/// The client version in use, shared by whoever refreshes it (01 §13). It only moves forward.
+#[derive(Debug, Clone)]
+pub struct VersionCell(Arc<RwLock<ClientVersion>>);
+
+impl Default for VersionCell {
+    fn default() -> Self {
+        Self::new(BUILT_IN_VERSION)
+    }
+}
+
+impl VersionCell {
+    /// Starts with `version`.
+    #[must_use]
+    pub fn new(version: ClientVersion) -> Self {
+        Self(Arc::new(RwLock::new(version)))
+    }
+
+    /// The version in use.
+    #[must_use]
+    pub fn get(&self) -> ClientVersion {
+        *self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Takes a newer version; an older one is ignored. `true` if it was taken.
+    pub fn refresh(&self, version: ClientVersion) -> bool {
+        let mut held = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let newer = version > *held;
+        if newer {
+            *held = version;
+        }
+        newer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_smaller_version_than_the_one_in_use_is_ignored() {
+        let cell = VersionCell::new(ClientVersion([2, 3000, 50]));
+        assert!(!cell.refresh(ClientVersion([2, 3000, 49])));
+        assert!(!cell.refresh(ClientVersion([2, 3000, 50])));
+        assert!(cell.refresh(ClientVersion([2, 3000, 51])));
+        assert_eq!(cell.get(), ClientVersion([2, 3000, 51]));
+    }
+}

@@ -1,0 +1,5 @@
+//! The account's life.
+
+pub mod backoff;
+pub mod keepalive;
+pub mod offline;
