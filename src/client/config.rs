@@ -1,19 +1,12 @@
 //! What a client is told from outside: where the service is, how to get there, times and limits. All defaults
-//! are those of the protocol chapters.
+//! are those of the protocol chapters. Addresses and egress themselves are in [`net`](crate::client::net).
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use crate::client::life::keepalive;
-use crate::client::net::Dialer;
+use crate::client::net::{Dialer, Endpoint};
 use crate::client::payload::{BUILT_IN_VERSION, ClientVersion};
-use crate::crypto::PublicKey;
-use crate::noise::PRODUCTION_ROOT;
-
-/// The service's address, and the second port of the official client.
-pub const PRODUCTION_URL: &str = "wss://web.whatsapp.com/ws/chat";
-/// Tried after a failed open of the first (01 §2).
-pub const PRODUCTION_SECOND_URL: &str = "wss://web.whatsapp.com:5222/ws/chat";
 
 /// Everything a client needs to know besides its store.
 #[derive(Clone)]
@@ -54,34 +47,9 @@ pub struct PairCandidate {
     pub business: Option<String>,
 }
 
-/// Where the service is, and which root vouches for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// `wss://…` or `ws://…`.
-    pub url: String,
-    /// Tried after the first could not be opened.
-    pub second_url: Option<String>,
-    /// The key that signs the server's Noise certificates.
-    pub root: PublicKey,
-}
-
-impl Default for Endpoint {
-    fn default() -> Self {
-        Self {
-            url: PRODUCTION_URL.to_owned(),
-            second_url: Some(PRODUCTION_SECOND_URL.to_owned()),
-            root: PRODUCTION_ROOT,
-        }
-    }
-}
-
 /// Waiting times that are not part of a pure state machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Dial, TLS and upgrade (01 §2).
-    pub open: Duration,
-    /// Server hello (01 §5).
-    pub server_hello: Duration,
     /// First stanza after the handshake (01 §5).
     pub first_stanza: Duration,
     /// An IQ's answer, from the first write (01 §14.3).
@@ -102,8 +70,6 @@ impl Default for Timeouts {
     fn default() -> Self {
         let s = Duration::from_secs;
         Self {
-            open: s(20),
-            server_hello: s(20),
             first_stanza: s(60),
             iq: s(75),
             startup_work: s(60),
@@ -116,11 +82,11 @@ impl Default for Timeouts {
 }
 
 impl Config {
-    /// The production service over `egress`, with all defaults.
+    /// The service at `endpoint` over `egress`, with all defaults.
     #[must_use]
-    pub fn new(egress: Arc<dyn Dialer>) -> Self {
+    pub fn new(endpoint: Endpoint, egress: Arc<dyn Dialer>) -> Self {
         Self {
-            endpoint: Endpoint::default(),
+            endpoint,
             egress,
             version: VersionCell::default(),
             timeouts: Timeouts::default(),
@@ -128,13 +94,6 @@ impl Config {
             available: false,
             pair_veto: None,
         }
-    }
-
-    /// Another server, a simulator for instance, with its root key.
-    #[must_use]
-    pub fn at(mut self, url: &str, root: PublicKey) -> Self {
-        self.endpoint = Endpoint { url: url.to_owned(), second_url: None, root };
-        self
     }
 }
 

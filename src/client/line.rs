@@ -33,6 +33,9 @@ pub enum IqError {
     /// The connection ended, and this question is not asked again by itself.
     #[error("disconnected")]
     Disconnected,
+    /// The connection ended, and asking again might do it twice.
+    #[error("disconnected; it is not known whether the server did it")]
+    OutcomeUnknown,
     /// The account stands still.
     #[error("the account is stopped")]
     Stopped,

@@ -1,9 +1,13 @@
 //! One account's life: connect, pair, log in, send, receive, retry, sync.
 
 pub mod chance;
+pub mod config;
+mod context;
 pub mod event;
+pub mod iq;
 pub mod life;
 pub mod line;
+mod link;
 pub mod net;
 pub mod payload;
 pub mod profile;

@@ -6,6 +6,8 @@ use rand::seq::IndexedRandom as _;
 use rand_core::CryptoRng;
 
 use crate::proto::device_props::PlatformType;
+use crate::signal::qr::ClientType;
+use crate::store;
 
 /// A browser on an operating system, and a locale.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -118,16 +120,10 @@ impl Browser {
         }
     }
 
-    /// The client type character of the QR text and of code pairing (02 §4), which counts differently.
+    /// The client type of the QR text and of code pairing (02 §4), which counts differently.
     #[must_use]
     pub fn client_type(self) -> char {
-        match self {
-            Self::Chrome => '1',
-            Self::Edge => '2',
-            Self::Firefox => '3',
-            Self::Opera => '5',
-            Self::Safari => '6',
-        }
+        ClientType::from_platform(self.platform_type()).as_char()
     }
 }
 
@@ -141,6 +137,34 @@ impl Os {
             Self::Ubuntu => ("Ubuntu", None),
             Self::Linux => ("Linux", None),
         }
+    }
+}
+
+impl DeviceProfile {
+    /// The record for the store.
+    #[must_use]
+    pub fn record(&self) -> store::DeviceProfile {
+        let (os, version) = self.os.name_and_version();
+        store::DeviceProfile {
+            os: os.to_owned(),
+            os_version: version.map(|version| version.to_vec()),
+            platform_type: u32::try_from(i32::from(self.browser.platform_type())).unwrap_or(0),
+            browser: self.browser.name().to_owned(),
+            browser_version: String::new(),
+            display_name: self.display(),
+            language: self.language.clone(),
+            country: self.country.clone(),
+        }
+    }
+
+    /// Reads the store's record; `None` if it names a browser or a system that no profile has.
+    #[must_use]
+    pub fn from_record(record: &store::DeviceProfile) -> Option<Self> {
+        let (os, browser) = PLAUSIBLE.into_iter().find(|(os, browser)| {
+            let number = u32::try_from(i32::from(browser.platform_type())).ok();
+            os.name_and_version().0 == record.os && number == Some(record.platform_type)
+        })?;
+        Some(Self { browser, os, language: record.language.clone(), country: record.country.clone() })
     }
 }
 
@@ -170,5 +194,11 @@ mod tests {
         (profile.os, profile.browser) = (Os::Ubuntu, Browser::Firefox);
         assert_eq!(profile.display(), "Firefox (Linux)");
         assert_eq!(profile.browser.client_type(), '3');
+    }
+
+    #[test]
+    fn a_profile_survives_the_store() {
+        let profile = DeviceProfile::draw(&mut ChaCha20Rng::seed_from_u64(3));
+        assert_eq!(DeviceProfile::from_record(&profile.record()), Some(profile));
     }
 }

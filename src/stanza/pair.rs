@@ -46,7 +46,8 @@ impl PairSuccess {
     pub fn parse(iq: NodeRef<'_>) -> Self {
         let Some(node) = iq.find("pair-success") else { return Self::default() };
         let device = node.find("device");
-        let bytes = |tag| node.find(tag).and_then(|child| child.content_bytes()).map(std::borrow::Cow::into_owned);
+        let bytes =
+            |tag| node.find(tag).and_then(|child| child.content_bytes()).map(std::borrow::Cow::into_owned);
         let name = |tag| node.find(tag).and_then(|child| child.str("name")).map(std::borrow::Cow::into_owned);
         Self {
             server_time: iq.u64("t").and_then(|t| i64::try_from(t).ok()),

@@ -163,7 +163,11 @@ mod tests {
 
     #[test]
     fn each_stream_error_row_drives_exactly_the_stated_action() {
-        let row = |code: Option<u32>, conflict: Option<Conflict>| StreamError { code, conflict, ..StreamError::default() };
+        let row = |code: Option<u32>, conflict: Option<Conflict>| StreamError {
+            code,
+            conflict,
+            ..StreamError::default()
+        };
         let replaced = (Verdict::Stop(Stop::Replaced), Close::Now);
         let removed = (Verdict::LogOut(LogOut::DeviceRemoved), Close::Now);
         let cases = [
