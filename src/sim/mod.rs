@@ -5,17 +5,25 @@
 //! stanzas to the world; `admin` is the same set of calls twice, as typed methods and as HTTP. The phone role
 //! lives in `phone`, behind `seam`. Nothing here uses `client`.
 
+mod admin;
 mod chain;
 mod config;
+mod listen;
 mod phone;
 mod pki;
 mod seam;
 mod seed;
+mod shared;
+mod simulator;
 mod stub;
 mod traffic;
 mod violations;
 mod world;
 
+pub use admin::{
+    AccountInfo, Admin, AdminError, ConnectionInfo, DeviceInfo, Expectation, Info, Kick, Linked, Sent,
+    TrafficFilter,
+};
 pub use config::{CertMode, ClockMode, ConfigError, IkMode, PhoneMode, Profile, SimConfig};
 pub use pki::{Pki, PkiError};
 pub use seam::{
@@ -23,6 +31,8 @@ pub use seam::{
     PhoneSetup,
 };
 pub use seed::SimRng;
+pub use shared::SaveError;
+pub use simulator::{Simulator, StartError};
 pub use traffic::{Direction, TrafficItem};
 pub use violations::{Severity, Violation, Violations};
 pub use world::{

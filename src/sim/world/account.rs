@@ -8,7 +8,7 @@ use super::connection::ConnectionId;
 use super::keys::KeySet;
 use super::queue::Queue;
 use crate::clock::UnixMillis;
-use crate::crypto::{PublicKey, sha256};
+use crate::crypto::sha256;
 use crate::sim::config::Profile;
 use crate::sim::seam::{InboxItem, Phone};
 use crate::sim::seed::SimRng;
@@ -231,11 +231,6 @@ impl Account {
             .filter(|(_, device)| device.keys.is_some())
             .map(|(id, device)| (id, device.pairing.as_ref().map(|pairing| pairing.key_index)));
         std::iter::once((0, None)).chain(companions).collect()
-    }
-
-    /// The account's identity key, which is device 0's.
-    pub fn identity(&self) -> Option<PublicKey> {
-        self.devices.get(&0).and_then(|device| device.keys.as_ref()).map(|keys| keys.identity)
     }
 
     /// The hash over the listed devices in one namespace (05a §4).

@@ -227,3 +227,10 @@ impl World {
         self.connections.get_mut(&id).and_then(Connection::session_mut)
     }
 }
+
+impl World {
+    /// The reader gives up on a connection: it is closed in order.
+    pub(crate) fn close(&mut self, id: ConnectionId) {
+        self.end_with(id, None, 0);
+    }
+}

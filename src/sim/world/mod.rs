@@ -22,6 +22,7 @@ mod keys;
 mod login;
 mod notify;
 mod offline;
+mod orders;
 mod pairing;
 mod phones;
 mod presence;
@@ -41,9 +42,10 @@ pub use connection::{ConnectionId, Peer};
 pub use phones::{NewAccount, NewAccountError};
 pub use snapshot::SnapshotError;
 
-pub(crate) use account::{Account, Device, Pairing};
+pub(crate) use account::{Account, Device};
 pub(crate) use connection::{Connection, Out, State};
 pub(crate) use iq::Origin;
+pub(crate) use phones::Outcome;
 
 use super::chain::ServerIdentity;
 use super::config::{Profile, SimConfig};
@@ -64,7 +66,7 @@ pub(crate) struct World {
     pub violations: Violations,
     pub traffic: Traffic,
     pub server: ServerIdentity,
-    pub ops: BTreeMap<u64, phones::Outcome>,
+    pub ops: BTreeMap<u64, Outcome>,
     lids: BTreeMap<String, String>,
     groups: BTreeMap<String, groups::Group>,
     timers: Timers,

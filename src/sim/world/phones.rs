@@ -39,6 +39,24 @@ pub struct NewAccount {
     pub platform: Option<String>,
 }
 
+impl NewAccount {
+    /// What makes an account like this one again.
+    pub(crate) fn again(account: &Account) -> Self {
+        Self {
+            number: Some(account.number.clone()),
+            lid: Some(account.lid.user().to_owned()),
+            push_name: Some(account.push_name.clone()),
+            companions_max: Some(account.companions_max),
+            business: account.business,
+            restricted: account.restricted,
+            abprops: account.abprops.clone(),
+            profile: account.profile,
+            phone_online: Some(account.phone_online),
+            platform: Some(account.platform.clone()),
+        }
+    }
+}
+
 /// An account that can't be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NewAccountError {

@@ -1,0 +1,230 @@
+//! The bodies of the calls. A field that is none of a call's is refused.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::sim::admin::Kick;
+use crate::sim::config::{CertMode, Profile};
+use crate::sim::seam::Corrupt;
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Reset {
+    pub keep: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ClockBody {
+    pub advance_ms: Option<u64>,
+    pub set: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PhoneBody {
+    pub online: Option<bool>,
+    pub platform: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AccountBody {
+    pub number: Option<String>,
+    pub push_name: Option<String>,
+    pub lid: Option<String>,
+    pub companions_max: Option<usize>,
+    pub business: bool,
+    pub restricted: bool,
+    pub abprops: BTreeMap<String, String>,
+    pub profile: Option<Profile>,
+    pub phone: PhoneBody,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ScanQr {
+    pub qr: String,
+    pub corrupt: Option<Corrupt>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EnterCode {
+    pub code: String,
+    pub corrupt: Option<Corrupt>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Power {
+    pub online: bool,
+}
+
+/// One device, or `"all":true`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Unlink {
+    pub device: Option<u16>,
+    pub all: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PushName {
+    pub name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct React {
+    pub id: String,
+    pub emoji: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Edit {
+    pub id: String,
+    pub text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revoke {
+    pub id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Send {
+    pub to: String,
+    pub text: Option<String>,
+    /// A `Message`, serialised, hexadecimal.
+    pub message_hex: Option<String>,
+    pub react: Option<React>,
+    pub edit: Option<Edit>,
+    pub revoke: Option<Revoke>,
+    pub id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Receipt {
+    pub ids: Vec<String>,
+    pub chat: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Presence {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub to: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Chatstate {
+    pub to: String,
+    pub state: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DropSession {
+    pub device: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KickBody {
+    pub device: Option<u16>,
+    pub how: Kick,
+    pub code: Option<u16>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BanBody {
+    pub reason: u16,
+    #[serde(default = "default_code")]
+    pub code: u16,
+    #[serde(default = "default_expire")]
+    pub expire: u64,
+}
+
+fn default_code() -> u16 {
+    101
+}
+
+fn default_expire() -> u64 {
+    3600
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GroupBody {
+    pub subject: String,
+    pub creator: String,
+    pub members: Vec<String>,
+    #[serde(default)]
+    pub lid: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Match {
+    pub dir: Option<String>,
+    pub tag: String,
+    pub xmlns: Option<String>,
+    pub child: Option<String>,
+    pub attrs: BTreeMap<String, Option<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expect {
+    pub account: String,
+    pub r#match: Match,
+    #[serde(default)]
+    pub count: usize,
+    pub within_ms: u64,
+    #[serde(default)]
+    pub absent: bool,
+    pub since: Option<u64>,
+}
+
+/// A stanza, a plaintext for the cipher, or bytes as they are.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Inject {
+    pub connection: u64,
+    pub node: Option<serde_json::Value>,
+    pub raw_hex: Option<String>,
+    #[serde(default)]
+    pub encrypted: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cert {
+    pub mode: CertMode,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct InboxQuery {
+    pub since: usize,
+    pub chat: Option<String>,
+    pub wait_ms: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ViolationsQuery {
+    pub account: Option<String>,
+}

@@ -1,0 +1,219 @@
+//! One chat connection: upgrade, handshake, then two halves. The reader opens frames and hands stanzas to the world;
+//! the writer seals what the world says, in the world's order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use super::handshake::{self, Done, Failed, Plan};
+use super::{Stream, upgrade};
+use crate::clock::Clock;
+use crate::crypto::KeyPair;
+use crate::noise::CipherState;
+use crate::sim::seed;
+use crate::sim::shared::Shared;
+use crate::sim::world::{ConnectionId, Out};
+use crate::wire::{Dialect, FrameDecoder, decode_node, encode_in};
+
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(20);
+/// How long a half-open connection stays silent at most.
+const HALF_OPEN_FOR: Duration = Duration::from_secs(600);
+/// Undecodable frames in a row.
+const MAX_BAD_FRAMES: u32 = 5;
+
+/// How a half of a connection ended.
+enum End {
+    /// Gone, or to be dropped as it is.
+    Drop,
+    /// To be closed with this WebSocket code.
+    Close(u16),
+    /// Neither read nor write any more, but keep the socket.
+    HalfOpen,
+}
+
+/// Serves one client from the upgrade to its end.
+pub(crate) async fn serve<S: Stream>(shared: Arc<Shared>, stream: S, source: String) {
+    let Some((mut socket, peer)) = upgrade::upgrade(shared.clock, stream, source).await else { return };
+    let (id, out) = shared.with(|world| world.connect(peer));
+    let plan = plan(&shared, id);
+    let handshake = tokio::select! {
+        biased;
+        done = handshake::run(&mut socket, plan) => done,
+        () = shared.clock.sleep(HANDSHAKE_WITHIN) => Err(Failed::Handshake),
+    };
+    match handshake {
+        Ok(done) => talk(&shared, id, socket, done, out).await,
+        Err(failed) => {
+            let code = match failed {
+                Failed::Intro => Some("bad-intro"),
+                Failed::Text => Some("text-message"),
+                Failed::Handshake => None,
+            };
+            if let Some(code) = code {
+                shared.with(|world| world.connection_fault(id, code, "before the handshake".to_owned()));
+            }
+            let code = if failed == Failed::Text { 1003 } else { 1002 };
+            close(&mut socket, code).await;
+        }
+    }
+    shared.with(|world| world.disconnected(id));
+}
+
+fn plan(shared: &Shared, id: ConnectionId) -> Plan {
+    shared.with(|world| {
+        let mut rng = seed::stream(world.config.seed, "ephemeral", &id.to_string());
+        Plan {
+            noise: world.server.noise_static().clone(),
+            ephemeral: KeyPair::generate(&mut rng),
+            chain: world.server.chain(world.config.cert, world.now_s()),
+            ik: world.config.ik,
+        }
+    })
+}
+
+async fn talk<S: Stream>(
+    shared: &Arc<Shared>,
+    id: ConnectionId,
+    socket: WebSocketStream<S>,
+    done: Done,
+    out: mpsc::Receiver<Out>,
+) {
+    let (sink, stream) = socket.split();
+    let Done { client, frames } = done;
+    let writer = tokio::spawn(write(sink, out, client.transport.seal));
+    let abort = writer.abort_handle();
+    shared.with(|world| world.hello(id, client.client_static, &client.payload));
+    let reader = Reader { shared, id, stream, frames, cipher: client.transport.open, bad: 0 };
+    let clock = shared.clock;
+    tokio::select! {
+        biased;
+        written = writer => finish(clock, written.ok()).await,
+        end = reader.run() => {
+            if let End::Close(_) = end {
+                shared.with(|world| world.close(id));
+                clock.sleep(Duration::from_millis(20)).await;
+            }
+            abort.abort();
+        }
+    }
+}
+
+/// The writer decides how the socket ends; it still holds its half.
+async fn finish<S: Stream>(clock: Clock, written: Option<(End, SplitSink<WebSocketStream<S>, Message>)>) {
+    match written {
+        Some((End::Close(code), mut sink)) => {
+            // The other side may be gone already.
+            let _ = sink.send(close_frame(code)).await;
+            let _ = sink.close().await;
+        }
+        Some((End::HalfOpen, _sink)) => clock.sleep(HALF_OPEN_FOR).await,
+        Some((End::Drop, _)) | None => {}
+    }
+}
+
+fn close_frame(code: u16) -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::from(code), reason: "".into() }))
+}
+
+async fn close<S: Stream>(socket: &mut WebSocketStream<S>, code: u16) {
+    // The other side may be gone already.
+    let _ = socket.send(close_frame(code)).await;
+    let _ = socket.close(None).await;
+}
+
+async fn write<S: Stream>(
+    mut sink: SplitSink<WebSocketStream<S>, Message>,
+    mut out: mpsc::Receiver<Out>,
+    mut cipher: CipherState,
+) -> (End, SplitSink<WebSocketStream<S>, Message>) {
+    while let Some(next) = out.recv().await {
+        let mut frame = Vec::new();
+        let mut plaintext = Vec::new();
+        match next {
+            Out::Stanza(node) => {
+                if let Err(error) = encode_in(Dialect::Server, &node, &mut plaintext) {
+                    tracing::error!("a <{}> of the simulator can't be encoded: {error}", node.tag);
+                    continue;
+                }
+            }
+            Out::Plaintext(bytes) => plaintext = bytes,
+            Out::Raw(bytes) => frame = bytes,
+            Out::Close => return (End::Close(1000), sink),
+            Out::Reset => return (End::Drop, sink),
+            Out::HalfOpen => return (End::HalfOpen, sink),
+        }
+        if !plaintext.is_empty() && cipher.seal_into(&plaintext, &mut frame).is_err() {
+            return (End::Close(1011), sink);
+        }
+        if sink.send(Message::binary(frame)).await.is_err() {
+            return (End::Drop, sink);
+        }
+    }
+    (End::Close(1000), sink)
+}
+
+struct Reader<'a, S: Stream> {
+    shared: &'a Shared,
+    id: ConnectionId,
+    stream: SplitStream<WebSocketStream<S>>,
+    frames: FrameDecoder,
+    cipher: CipherState,
+    bad: u32,
+}
+
+impl<S: Stream> Reader<'_, S> {
+    async fn run(mut self) -> End {
+        loop {
+            match self.frames.next() {
+                Ok(Some(frame)) => {
+                    if let Some(end) = self.frame(frame) {
+                        return end;
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(_) => return self.fault("bad-frame", "a frame over the limit".to_owned()),
+            }
+            match self.stream.next().await {
+                Some(Ok(Message::Binary(bytes))) => self.frames.push(&bytes),
+                Some(Ok(Message::Text(_))) => {
+                    self.fault("text-message", "a WebSocket text message".to_owned());
+                    return End::Close(1003);
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Drop,
+            }
+        }
+    }
+
+    /// Opens and hands over one frame; `Some` ends the connection.
+    fn frame(&mut self, mut frame: Vec<u8>) -> Option<End> {
+        let Ok(plaintext) = self.cipher.open(&mut frame) else {
+            return Some(self.fault("bad-frame", "a frame does not authenticate".to_owned()));
+        };
+        match decode_node(plaintext) {
+            Ok(node) => {
+                self.bad = 0;
+                self.shared.with(|world| world.stanza(self.id, node));
+                None
+            }
+            Err(error) => {
+                self.bad += 1;
+                let end = self.fault("bad-frame", error.to_string());
+                (self.bad >= MAX_BAD_FRAMES).then_some(end)
+            }
+        }
+    }
+
+    fn fault(&self, code: &'static str, detail: String) -> End {
+        self.shared.with(|world| world.connection_fault(self.id, code, detail));
+        End::Close(1002)
+    }
+}

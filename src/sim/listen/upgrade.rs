@@ -1,0 +1,62 @@
+//! The HTTP upgrade of a client (09 §3): any query, any Origin, but only the path `/ws/chat`.
+
+use std::time::Duration;
+
+use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderMap, StatusCode};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
+
+use super::Stream;
+use crate::clock::Clock;
+use crate::sim::world::Peer;
+
+const PATH: &str = "/ws/chat";
+/// Bytes, whatever frames the client cuts its messages into.
+const MAX_MESSAGE: usize = 32 << 20;
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// Completes the upgrade; `None` if the client is none of ours.
+pub(super) async fn upgrade<S: Stream>(
+    clock: Clock,
+    stream: S,
+    source: String,
+) -> Option<(WebSocketStream<S>, Peer)> {
+    let mut peer = Peer { source, origin: None, user_agent: None };
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE))
+        .read_buffer_size(8 << 10);
+    let accept = accept_hdr_async_with_config(stream, Check(&mut peer), Some(config));
+    let socket = tokio::select! {
+        biased;
+        socket = accept => socket.ok()?,
+        () = clock.sleep(WITHIN) => return None,
+    };
+    Some((socket, peer))
+}
+
+struct Check<'a>(&'a mut Peer);
+
+impl Callback for Check<'_> {
+    // The error type is the WebSocket library's.
+    #[allow(clippy::result_large_err)]
+    fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
+        if request.uri().path() != PATH {
+            let mut refused = ErrorResponse::new(Some("the chat server is at /ws/chat".to_owned()));
+            *refused.status_mut() = StatusCode::NOT_FOUND;
+            return Err(refused);
+        }
+        let headers = request.headers();
+        self.0.origin = text(headers, "origin");
+        self.0.user_agent = text(headers, "user-agent");
+        if let Some(source) = text(headers, "x-sim-source") {
+            self.0.source = source;
+        }
+        Ok(response)
+    }
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}

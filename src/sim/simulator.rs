@@ -1,0 +1,234 @@
+//! A running simulator: its world, its listeners, its handle.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::admin::{Admin, Info, http};
+use super::config::{ClockMode, ConfigError, SimConfig};
+use super::listen::{self, Targets};
+use super::pki::{Pki, PkiError};
+use super::shared::{SaveError, Shared};
+use super::world::{SnapshotError, World};
+use crate::clock::Clock;
+use crate::crypto::PublicKey;
+
+/// The buffer of an in-memory client, each way.
+const PIPE: usize = 256 << 10;
+const SNAPSHOT: &str = "world.json";
+
+/// A simulator that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificates could not be made or read.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// The snapshot can't be used.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The folder of the state can't be used.
+    #[error("{path}: {error}")]
+    State {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// An address is taken or not ours; choose another one.
+    #[error("{at} can't be listened on: {error}")]
+    Listen {
+        /// The address.
+        at: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+/// A running simulator. Dropping it closes every socket and ends every task.
+pub struct Simulator {
+    shared: Arc<Shared>,
+    admin: Admin,
+    pki: Pki,
+    root_key: PublicKey,
+    tasks: JoinSet<()>,
+    clients: std::sync::Mutex<JoinSet<()>>,
+}
+
+impl std::fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulator").field("info", self.admin.info()).finish_non_exhaustive()
+    }
+}
+
+/// The listeners that are bound.
+struct Bound {
+    chat: Option<TcpListener>,
+    chat_tls: Option<TcpListener>,
+    proxy: Option<TcpListener>,
+    admin: Option<TcpListener>,
+}
+
+impl Simulator {
+    /// Binds the listeners and starts the world. Must be called inside a tokio runtime; with a virtual clock and no
+    /// listeners that runtime may have its time paused.
+    ///
+    /// # Errors
+    /// [`StartError`] says which part of the configuration can't be used.
+    pub async fn start(config: SimConfig) -> Result<Self, StartError> {
+        config.check()?;
+        let (clock, kind) = match config.clock {
+            ClockMode::Real => (Clock::system(), "real"),
+            ClockMode::Virtual { start } => (Clock::starting_at(start), "virtual"),
+        };
+        let pki = match &config.state_dir {
+            Some(dir) => Pki::open(dir)?,
+            None => Pki::create()?,
+        };
+        let snapshot = config.state_dir.as_ref().map(|dir| dir.join(SNAPSHOT));
+        let world = load(&config, clock, snapshot.as_deref())?;
+        let root_key = world.server.root_key();
+        let bound = Bound {
+            chat: bind(config.chat).await?,
+            chat_tls: bind(config.chat_tls).await?,
+            proxy: bind(config.proxy).await?,
+            admin: bind(config.admin).await?,
+        };
+        let info = info(&config, &bound, &pki, root_key, kind)?;
+        let shared = Arc::new(Shared::new(world, clock, snapshot));
+        let admin = Admin::new(Arc::clone(&shared), info);
+        let tasks = spawn(&config, &shared, &admin, bound, &pki)?;
+        Ok(Self { shared, admin, pki, root_key, tasks, clients: std::sync::Mutex::new(JoinSet::new()) })
+    }
+
+    /// The admin calls.
+    #[must_use]
+    pub fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// The clock that the world runs by.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    /// The chat listener's URL.
+    #[must_use]
+    pub fn chat_url(&self) -> Option<String> {
+        self.admin.info().chat.map(|at| format!("ws://{at}/ws/chat"))
+    }
+
+    /// The URL of the chat listener with TLS.
+    #[must_use]
+    pub fn chat_tls_url(&self) -> Option<String> {
+        self.admin.info().chat_tls.map(|at| format!("wss://localhost:{}/ws/chat", at.port()))
+    }
+
+    /// The Noise root key that clients must trust.
+    #[must_use]
+    pub fn root_key(&self) -> PublicKey {
+        self.root_key
+    }
+
+    /// The CA certificate of the TLS listeners.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        self.pki.ca_pem()
+    }
+
+    /// A client over memory: the returned end speaks WebSocket, as over a socket. `source` is where it says it comes
+    /// from.
+    #[must_use]
+    pub fn connect(&self, source: &str) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(PIPE);
+        let serve = listen::serve(Arc::clone(&self.shared), server, source.to_owned());
+        let mut clients = self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        while clients.try_join_next().is_some() {}
+        clients.spawn(serve);
+        client
+    }
+
+    /// Writes the state and ends. Connections are dropped without a word, as by a killed server.
+    ///
+    /// # Errors
+    /// [`SaveError`] if the state can't be written.
+    pub async fn stop(mut self) -> Result<(), SaveError> {
+        let saved = self.shared.save();
+        self.tasks.shutdown().await;
+        let mut clients =
+            std::mem::take(&mut *self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        clients.shutdown().await;
+        saved
+    }
+}
+
+fn load(config: &SimConfig, clock: Clock, snapshot: Option<&std::path::Path>) -> Result<World, StartError> {
+    let Some(path) = snapshot.filter(|path| path.exists()) else {
+        return Ok(World::new(config.clone(), clock.wall_ms()));
+    };
+    let bytes = std::fs::read(path).map_err(|error| StartError::State { path: path.to_owned(), error })?;
+    Ok(World::restore(config.clone(), clock.wall_ms(), &bytes)?)
+}
+
+async fn bind(at: Option<SocketAddr>) -> Result<Option<TcpListener>, StartError> {
+    let Some(at) = at else { return Ok(None) };
+    TcpListener::bind(at).await.map(Some).map_err(|error| StartError::Listen { at, error })
+}
+
+fn info(
+    config: &SimConfig,
+    bound: &Bound,
+    pki: &Pki,
+    root_key: PublicKey,
+    clock: &'static str,
+) -> Result<Info, StartError> {
+    let at =
+        |listener: &Option<TcpListener>| listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    Ok(Info {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        chat: at(&bound.chat),
+        chat_tls: at(&bound.chat_tls),
+        proxy: at(&bound.proxy),
+        admin: at(&bound.admin),
+        root_key: hex::encode(root_key.as_bytes()),
+        ca_path: config.state_dir.as_ref().map(|dir| dir.join("ca.pem")),
+        ca_fingerprint: pki.ca_fingerprint()?,
+        seed: config.seed,
+        clock,
+        profile: config.profile,
+    })
+}
+
+fn spawn(
+    config: &SimConfig,
+    shared: &Arc<Shared>,
+    admin: &Admin,
+    bound: Bound,
+    pki: &Pki,
+) -> Result<JoinSet<()>, StartError> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(shared).keep_time());
+    if let Some(listener) = bound.chat {
+        tasks.spawn(listen::chat_listener(Arc::clone(shared), listener, None));
+    }
+    if let Some(listener) = bound.chat_tls {
+        let acceptor = TlsAcceptor::from(pki.server_config()?);
+        tasks.spawn(listen::chat_listener(Arc::clone(shared), listener, Some(acceptor)));
+    }
+    if let Some(listener) = bound.proxy {
+        let targets = Targets { chat: admin.info().chat_tls, media: None };
+        tasks.spawn(listen::proxy_listener(listener, targets));
+    }
+    if let Some(listener) = bound.admin {
+        tasks.spawn(http::serve(admin.clone(), listener, config.admin_token.clone()));
+    }
+    Ok(tasks)
+}
