@@ -108,10 +108,15 @@ fn percent_decode(text: &str) -> Result<String, EgressError> {
 
 impl fmt::Display for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Direct => f.write_str("direct"),
-            Self::HttpConnect { host, port, .. } => write!(f, "http://{host}:{port}"),
-            Self::Socks5 { host, port, .. } => write!(f, "socks5://{host}:{port}"),
+        let (scheme, host, port) = match self {
+            Self::Direct => return f.write_str("direct"),
+            Self::HttpConnect { host, port, .. } => ("http", host, port),
+            Self::Socks5 { host, port, .. } => ("socks5", host, port),
+        };
+        if host.contains(':') {
+            write!(f, "{scheme}://[{host}]:{port}")
+        } else {
+            write!(f, "{scheme}://{host}:{port}")
         }
     }
 }

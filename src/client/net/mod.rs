@@ -23,6 +23,8 @@ mod meter;
 mod open;
 mod proxy;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod writer;
 
