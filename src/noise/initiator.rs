@@ -114,6 +114,7 @@ impl std::fmt::Debug for Initiator {
 
 /// What a ServerHello led to.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "made once a connection and taken apart at once")]
 pub enum ServerAnswer {
     /// IK was taken: the transport phase has begun, no ClientFinish is sent, the cached chain is kept.
     Accepted(Transport),

@@ -17,6 +17,7 @@ pub struct Responder {
 
 /// What a ClientHello led to.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "made once a connection and taken apart at once")]
 pub enum Answer {
     /// XX, or an IK hello that does not open (XXfallback): send the ServerHello and wait for the ClientFinish.
     Wait {

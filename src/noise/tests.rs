@@ -120,7 +120,8 @@ fn each_bad_chain_aborts_before_the_client_finish() {
 
 #[test]
 fn a_chain_out_of_its_dates_is_refused_as_clock_or_certificate() {
-    let defects: [(&str, Link, fn(&mut World)); 4] = [
+    type Defect = (&'static str, Link, fn(&mut World));
+    let defects: [Defect; 4] = [
         ("leaf expired", Link::Leaf, |world| world.leaf.not_after = NOW - 1),
         ("leaf in the future", Link::Leaf, |world| world.leaf.not_before = NOW + 1),
         ("intermediate expired", Link::Intermediate, |world| world.intermediate.not_after = NOW - 1),
