@@ -1,13 +1,29 @@
 //! Stanzas: what they say and how they are built, one file a kind; and `judge`, the table of shapes. No IO, no clock.
+//!
+//! Builders give nodes; queries (`iq`) are built without id, which the connection adds. Parsers read anything that is
+//! an [`Element`]: a stanza of a decoded frame, or an owned node. Hashes come from `crypto`; signatures and ciphertext
+//! are opaque here.
 
+pub mod ack;
+pub mod contact_token;
 pub mod content;
+pub mod element;
 pub mod failure;
 pub mod ib;
 pub mod iq;
 pub mod judge;
+pub mod keys;
+pub mod message_id;
 pub mod pair;
+pub mod phash;
+pub mod prekeys;
+pub mod receipt;
+pub mod retry;
 pub mod stream_error;
 pub mod success;
+pub mod usync;
+
+pub use element::{Element, ErrorInfo, Malformed};
 
 use crate::wire::NodeRef;
 
