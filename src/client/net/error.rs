@@ -16,6 +16,8 @@ pub enum Phase {
     Open,
     /// The ServerHello (20 s).
     ServerHello,
+    /// Writing the ClientFinish (20 s).
+    ClientFinish,
 }
 
 /// A connection that did not come about, or ended.
@@ -103,7 +105,7 @@ impl NetError {
                     _ => Advice::Untrusted,
                 }
             }
-            Self::Tls(error) if error.get_ref().is_some_and(is_bad_certificate) => Advice::Untrusted,
+            Self::Tls(error) => of_tls(error),
             Self::Dial(DialError::Io(_)) => Advice::Backoff,
             Self::Dial(_) => Advice::Configuration,
             _ => Advice::Backoff,
@@ -139,6 +141,13 @@ impl NetError {
     }
 }
 
-fn is_bad_certificate(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+fn of_tls(error: &io::Error) -> Advice {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        )) => Advice::ClockOrCertificate,
+        Some(rustls::Error::InvalidCertificate(_)) => Advice::Untrusted,
+        _ => Advice::Backoff,
+    }
 }

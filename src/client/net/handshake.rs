@@ -15,7 +15,7 @@ use crate::crypto::{KeyPair, PublicKey};
 use crate::noise::{CertChain, Initiator, Pattern, ServerAnswer, Trust};
 use crate::wire::{frame_header, intro};
 
-/// For the ServerHello.
+/// For the ServerHello, and again for writing the ClientFinish.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a handshake needs to know.
@@ -78,7 +78,8 @@ pub async fn handshake<R: CryptoRng + Send + ?Sized>(
         ServerAnswer::Verified(verified) => {
             let pattern = verified.pattern();
             let done = verified.finish(how.payload)?;
-            send(&mut sink, Vec::new(), &done.client_finish).await?;
+            let finish = send(&mut sink, Vec::new(), &done.client_finish);
+            within(clock, TIMEOUT, finish).await.ok_or(NetError::Timeout(Phase::ClientFinish))??;
             (done.transport, Some(done.chain), pattern)
         }
     };

@@ -119,6 +119,7 @@ fn upgrade_error(error: tungstenite::Error) -> NetError {
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get("Retry-After")?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    // As u32, so that no caller's arithmetic with times can overflow.
+    let seconds: u32 = response.headers().get("Retry-After")?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.into()))
 }

@@ -176,17 +176,23 @@ fn the_second_address_is_tried_after_a_failed_open_and_the_one_that_opened_stays
 }
 
 /// A TLS server for `localhost` with a certificate of its own: its address, and the certificate's file.
-async fn tls_server() -> (TcpListener, tokio_rustls::TlsAcceptor, tempfile::NamedTempFile) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+async fn tls_server(expired: bool) -> (TcpListener, tokio_rustls::TlsAcceptor, tempfile::NamedTempFile) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    if expired {
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    }
+    let certificate = params.self_signed(&key).unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(made.cert.pem().as_bytes()).unwrap();
-    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    file.write_all(certificate.pem().as_bytes()).unwrap();
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .with_single_cert(vec![certificate.der().clone()], key.into())
         .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     (listener, tokio_rustls::TlsAcceptor::from(Arc::new(config)), file)
@@ -194,7 +200,7 @@ async fn tls_server() -> (TcpListener, tokio_rustls::TlsAcceptor, tempfile::Name
 
 #[tokio::test]
 async fn tls_takes_the_extra_authority_and_sends_the_name_without_alpn() {
-    let (listener, acceptor, authority) = tls_server().await;
+    let (listener, acceptor, authority) = tls_server(false).await;
     let mut world = World::new();
     let port = listener.local_addr().unwrap().port();
     world.endpoint.address = format!("wss://localhost:{port}/ws/chat").parse().unwrap();
@@ -221,19 +227,30 @@ async fn tls_takes_the_extra_authority_and_sends_the_name_without_alpn() {
     tokio::join!(client, server);
 }
 
-#[tokio::test]
-async fn tls_refuses_a_certificate_that_no_root_vouches_for() {
-    let (listener, acceptor, _authority) = tls_server().await;
+/// What a dial comes to that must fail in the TLS handshake.
+async fn tls_refusal(expired: bool, trusted: bool) -> NetError {
+    let (listener, acceptor, authority) = tls_server(expired).await;
     let mut world = World::new();
     let port = listener.local_addr().unwrap().port();
     let address: Address = format!("wss://localhost:{port}/ws/chat").parse().unwrap();
+    world.endpoint.tls = Tls::new(trusted.then_some(authority.path())).unwrap();
     let server = async { acceptor.accept(listener.accept().await.unwrap().0).await.map(drop) };
     let client = open(&Tcp, &world.endpoint, &address, None, &world.clock, &mut world.rng);
     let (client, server) = tokio::join!(client, server);
-    let error = client.expect_err("nobody vouches for it");
-    assert!(matches!(error, NetError::Tls(_)) && error.is_failed_open());
-    assert_eq!(error.advice(), Advice::Untrusted);
     assert!(server.is_err());
+    let error = client.expect_err("refused");
+    assert!(matches!(error, NetError::Tls(_)) && error.is_failed_open());
+    error
+}
+
+#[tokio::test]
+async fn tls_refuses_a_certificate_that_no_root_vouches_for() {
+    assert_eq!(tls_refusal(false, false).await.advice(), Advice::Untrusted);
+}
+
+#[tokio::test]
+async fn tls_refuses_an_expired_certificate_as_clock_or_certificate() {
+    assert_eq!(tls_refusal(true, true).await.advice(), Advice::ClockOrCertificate);
 }
 
 #[test]
