@@ -3,6 +3,7 @@
 pub mod chance;
 pub mod config;
 mod context;
+pub mod devices;
 pub mod event;
 pub mod iq;
 pub mod life;
@@ -10,5 +11,6 @@ pub mod line;
 mod link;
 pub mod net;
 pub mod payload;
+pub mod prekeys;
 pub mod profile;
 pub mod state;

@@ -1,0 +1,150 @@
+//! Sessions with devices that have none: prekey fetch, checks, X3DH (protocol 05a §5).
+
+use crate::client::devices::bundle::{self, Answer, Fetched, MAX_FETCH};
+use crate::client::devices::own::Own;
+use crate::client::devices::{Devices, DevicesError, address, identity, session};
+use crate::client::line::IqError;
+use crate::clock::UnixMillis;
+use crate::crypto::PublicKey;
+use crate::store::{StoreError, Tx};
+use crate::wire::Jid;
+use rand_chacha::ChaCha20Rng;
+
+/// What became of a set-up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SetUp {
+    /// The server says that a device of these is no more: their users' lists are stale.
+    pub(crate) gone: Vec<Jid>,
+    /// The own phone has shown another identity.
+    pub(crate) own_phone_changed: bool,
+}
+
+impl Devices {
+    /// Makes sure that there is a session with each device, as far as the server has keys for it.
+    pub(crate) async fn sessions(&self, devices: &[Jid]) -> Result<SetUp, DevicesError> {
+        self.set_up(devices, false).await
+    }
+
+    /// A new session with each device, whatever there is (a retry request, a device that was missed).
+    pub(crate) async fn new_sessions(&self, devices: &[Jid]) -> Result<SetUp, DevicesError> {
+        self.set_up(devices, true).await
+    }
+
+    async fn set_up(&self, devices: &[Jid], force: bool) -> Result<SetUp, DevicesError> {
+        let _one_at_a_time = self.fetching.lock().await;
+        let mut result = SetUp::default();
+        let wanted = if force {
+            devices.to_vec()
+        } else {
+            let (devices, now) = (devices.to_vec(), self.clock.wall_ms());
+            self.store.write(move |tx| without_session(tx, &devices, now)).await?
+        };
+        for part in wanted.chunks(MAX_FETCH) {
+            self.fetch(part, &mut result).await?;
+        }
+        Ok(result)
+    }
+
+    async fn fetch(&self, devices: &[Jid], result: &mut SetUp) -> Result<(), DevicesError> {
+        let asked = devices.to_vec();
+        let named = self.store.read(move |tx| {
+            asked.iter().map(|jid| address::canonical(tx, jid)).collect::<Result<Vec<_>, StoreError>>()
+        });
+        let named = named.await?;
+        let answer = match self.line.ask(bundle::question(&named, false)).await {
+            Ok(answer) => answer,
+            Err(IqError::Refused { code: 406, .. }) => {
+                result.gone.extend(named);
+                let gone = result.gone.clone();
+                return self.store.write(move |tx| drop_lists(tx, &gone)).await.map_err(Into::into);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (answers, now, mut rng) = (bundle::answers(&answer), self.clock.wall_ms(), self.chance.fork());
+        let done: SetUp = self
+            .store
+            .write(move |tx| {
+                let own = Own::load(tx)?.ok_or(DevicesError::NotLinked)?;
+                let mut done = SetUp::default();
+                for (jid, answer) in answers.into_iter().filter(|(jid, _)| named.contains(jid)) {
+                    match answer {
+                        Answer::Keys(keys) => {
+                            let installed = install(tx, &own, &jid, &keys, now, &mut rng)?;
+                            done.own_phone_changed |= installed == Installed::OwnPhoneChanged;
+                        }
+                        Answer::Refused(406) => done.gone.push(jid),
+                        Answer::Refused(code) => tracing::warn!(code, "no keys for a device"),
+                        Answer::Bad => tracing::warn!("keys of a device were not usable"),
+                    }
+                }
+                drop_lists(tx, &done.gone)?;
+                Ok::<_, DevicesError>(done)
+            })
+            .await?;
+        if done.own_phone_changed {
+            self.line.own_phone_changed();
+        }
+        result.gone.extend(done.gone);
+        result.own_phone_changed |= done.own_phone_changed;
+        Ok(())
+    }
+}
+
+fn without_session(tx: &mut Tx<'_>, devices: &[Jid], now: UnixMillis) -> Result<Vec<Jid>, StoreError> {
+    let mut wanted: Vec<Jid> = Vec::new();
+    for jid in devices {
+        let canonical = address::canonical(tx, jid)?;
+        if !session::can_send(tx, &address::key(&canonical), now)? && !wanted.contains(jid) {
+            wanted.push(jid.clone());
+        }
+    }
+    Ok(wanted)
+}
+
+fn drop_lists(tx: &mut Tx<'_>, devices: &[Jid]) -> Result<(), StoreError> {
+    for jid in devices {
+        tx.delete_device_list(&jid.to_user().to_string())?;
+    }
+    Ok(())
+}
+
+/// What installing a bundle came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Installed {
+    Yes,
+    /// Nobody vouches for the companion, or its keys are our own.
+    No,
+    OwnPhoneChanged,
+}
+
+/// Checks who vouches for the keys, makes the session, applies the identity policy. `jid` is canonical.
+pub(crate) fn install(
+    tx: &mut Tx<'_>,
+    own: &Own,
+    jid: &Jid,
+    keys: &Fetched,
+    now: UnixMillis,
+    rng: &mut ChaCha20Rng,
+) -> Result<Installed, StoreError> {
+    let known = identity::stored(tx, jid)?;
+    if jid.device() != 0 && known != Some(keys.bundle.identity().0) {
+        let phone = phone_of(tx, own, jid)?;
+        if !bundle::vouched(keys, phone.as_ref()) {
+            return Ok(Installed::No);
+        }
+    }
+    let identity = *keys.bundle.identity();
+    let seen = identity::saw(tx, own, jid, &identity, keys.bundle.registration_id(), now)?;
+    if seen == identity::Seen::OwnPhoneChanged {
+        return Ok(Installed::OwnPhoneChanged);
+    }
+    match session::install(tx, own, &address::key(jid), &keys.bundle, now, rng)? {
+        Ok(()) => Ok(Installed::Yes),
+        Err(_) => Ok(Installed::No),
+    }
+}
+
+/// The identity of the phone of a device's user.
+pub(crate) fn phone_of(tx: &Tx<'_>, _own: &Own, jid: &Jid) -> Result<Option<PublicKey>, StoreError> {
+    identity::stored(tx, &address::canonical(tx, &jid.to_user())?)
+}
