@@ -88,11 +88,7 @@ pub(crate) fn forget_devices(
 }
 
 /// The server says that a user's primary has a new identity (05c §3).
-pub(crate) fn server_says_changed(
-    tx: &mut Tx<'_>,
-    user: &Jid,
-    now: UnixMillis,
-) -> Result<bool, StoreError> {
+pub(crate) fn server_says_changed(tx: &mut Tx<'_>, user: &Jid, now: UnixMillis) -> Result<bool, StoreError> {
     let mut known = false;
     let forms = address::both(tx, user)?;
     for form in &forms {

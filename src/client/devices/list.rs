@@ -2,12 +2,13 @@
 
 use crate::crypto::PublicKey;
 use crate::signal::adv::key_index::{KeyIndexList, Signed};
+use crate::stanza::usync;
 use crate::store::{Device, DeviceList};
 
 /// Devices of one user that are looked at.
 const MAX_DEVICES: usize = 1000;
 
-/// What was delivered for one user.
+/// What was delivered for one user, in the store's terms.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Delivered {
     /// The devices; `None`: there was no `device-list`.
@@ -24,6 +25,32 @@ pub(crate) struct KeyIndexAnswer {
     pub(crate) expected_ts: Option<i64>,
     /// The signed list; empty: the account has no companions.
     pub(crate) signed: Vec<u8>,
+}
+
+impl From<&usync::Devices> for Delivered {
+    fn from(answer: &usync::Devices) -> Self {
+        let device = |device: &usync::Device| Device {
+            id: device.id,
+            key_index: device.key_index,
+            hosted: device.hosted,
+        };
+        Self {
+            devices: answer.list.as_ref().map(|list| list.iter().map(device).collect()),
+            hash: answer.hash.clone(),
+            key_index: answer.key_indexes.as_ref().map(KeyIndexAnswer::from),
+        }
+    }
+}
+
+impl From<&usync::KeyIndexes> for KeyIndexAnswer {
+    fn from(list: &usync::KeyIndexes) -> Self {
+        let seconds = |ts: u64| i64::try_from(ts).unwrap_or(i64::MAX);
+        Self {
+            ts: seconds(list.ts),
+            expected_ts: list.expected_ts.map(seconds),
+            signed: list.signed.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// What is to be done with the user's record.

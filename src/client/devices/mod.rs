@@ -4,7 +4,6 @@
 
 pub(crate) mod address;
 pub(crate) mod bundle;
-pub(crate) mod hash;
 pub(crate) mod identity;
 pub(crate) mod list;
 pub(crate) mod mapping;
@@ -13,9 +12,7 @@ pub(crate) mod own;
 mod refresh;
 pub(crate) mod session;
 mod setup;
-pub(crate) mod usync;
 
-pub use hash::phash;
 pub use refresh::DevicesError;
 pub(crate) use setup::SetUp;
 

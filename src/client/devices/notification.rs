@@ -1,10 +1,12 @@
 //! `<notification type="devices">` and the own account's list in `account_sync` (protocol 05a §3).
 
-use crate::client::devices::list::{self, Delivered, Outcome, judge};
+use crate::client::devices::list::{self, Delivered, KeyIndexAnswer, Outcome, judge};
 use crate::client::devices::own::Own;
-use crate::client::devices::{address, devices_of, identity, mapping, phash, usync};
+use crate::client::devices::{address, devices_of, identity, mapping};
 use crate::clock::UnixMillis;
 use crate::signal::adv::key_index::Signed;
+use crate::stanza::phash::{contact_hash, phash};
+use crate::stanza::usync::KeyIndexes;
 use crate::store::{Device, DeviceList, StoreError, Tx};
 use crate::wire::{Jid, Node};
 
@@ -16,12 +18,7 @@ pub(crate) enum Taken {
 }
 
 /// A user's devices have changed.
-pub(crate) fn devices(
-    tx: &mut Tx<'_>,
-    own: &Own,
-    node: &Node,
-    now: UnixMillis,
-) -> Result<Taken, StoreError> {
+pub(crate) fn devices(tx: &mut Tx<'_>, own: &Own, node: &Node, now: UnixMillis) -> Result<Taken, StoreError> {
     let Some(from) = node.jid("from").filter(Jid::is_user) else { return Ok(Taken::Unreadable) };
     if let Some(lid) = node.jid("lid") {
         mapping::learn(tx, &from, &lid, now)?;
@@ -56,7 +53,7 @@ fn change(
     now: UnixMillis,
 ) -> Result<Taken, StoreError> {
     let name = from.to_user().to_string();
-    let key_index = node.find("key-index-list").and_then(usync::key_index);
+    let key_index = node.find("key-index-list").and_then(key_index);
     let usable = key_index.filter(|list| change == Change::Add || list.ts != 0);
     let Some(key_index) = usable else {
         tx.delete_device_list(&name)?;
@@ -134,6 +131,10 @@ fn check_hash(tx: &mut Tx<'_>, from: &Jid, node: &Node) -> Result<(), StoreError
     Ok(())
 }
 
+fn key_index(list: &Node) -> Option<KeyIndexAnswer> {
+    KeyIndexes::parse(list).ok().as_ref().map(KeyIndexAnswer::from)
+}
+
 /// A `<device jid key-index lid>`; `None` if its two addresses name different devices or a number is out of range.
 fn device(node: &Node) -> Option<Device> {
     let jid = node.jid("jid").or_else(|| node.jid("lid"))?;
@@ -147,9 +148,8 @@ fn device(node: &Node) -> Option<Device> {
     Some(Device { id: jid.device(), key_index, hosted: jid.is_hosted() })
 }
 
-/// The contacts whose hash this is lose their lists: base64 of three bytes of MD5(user part, `WA_ADD_NOTIF`).
+/// The contacts whose hash this is lose their lists.
 fn drop_by_hash(tx: &mut Tx<'_>, hash: &str) -> Result<(), StoreError> {
-    use base64::Engine;
     let mut after = None;
     loop {
         let page = tx.device_lists(after, 256)?;
@@ -158,8 +158,7 @@ fn drop_by_hash(tx: &mut Tx<'_>, hash: &str) -> Result<(), StoreError> {
         for (_, list) in page {
             for name in [&list.lid, &list.pn].into_iter().flatten() {
                 let Ok(jid) = name.parse::<Jid>() else { continue };
-                let [a, b, c, ..] = crate::crypto::md5(format!("{}WA_ADD_NOTIF", jid.user()).as_bytes());
-                if base64::engine::general_purpose::STANDARD.encode([a, b, c]) == hash {
+                if contact_hash(&jid) == hash {
                     tx.delete_device_list(name)?;
                 }
             }
@@ -177,7 +176,7 @@ pub(crate) fn own_devices(
     let Some(from) = node.jid("from").filter(|from| own.is_own(from)) else { return Ok(()) };
     let Some(devices) = node.find("devices") else { return Ok(()) };
     let named: Option<Vec<Device>> = devices.find_all("device").map(device).collect();
-    let key_index = devices.find("key-index-list").and_then(usync::key_index);
+    let key_index = devices.find("key-index-list").and_then(key_index);
     let user = from.to_user();
     let Some(named) = named.filter(|named| !named.is_empty()) else {
         tx.delete_device_list(&user.to_string())?;

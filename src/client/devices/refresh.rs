@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::devices::list::{Outcome, judge};
+use crate::client::devices::list::{Delivered, Outcome, judge};
 use crate::client::devices::own::Own;
-use crate::client::devices::usync::{self, Answered, Asked, Held};
-use crate::client::devices::{Devices, address, devices_of, identity, mapping, phash};
+use crate::client::devices::{Devices, address, devices_of, identity, mapping};
 use crate::client::line::IqError;
 use crate::clock::UnixMillis;
+use crate::stanza::phash::phash;
+use crate::stanza::usync::{Answer, Context, Known, Mode, Protocol, Query, User, UserAnswer};
 use crate::store::{StoreError, Tx};
 use crate::wire::Jid;
 
@@ -85,9 +86,14 @@ impl Devices {
         if missing.is_empty() { Ok(()) } else { Err(DevicesError::Unreachable) }
     }
 
-    async fn ask(&self, users: &[Asked], throttle: &mut Throttle) -> Result<(), DevicesError> {
-        let question = usync::question(self.line.sid(), users);
-        let answer = match self.line.ask(question).await {
+    async fn ask(&self, users: &[User], throttle: &mut Throttle) -> Result<(), DevicesError> {
+        let query = Query {
+            mode: Mode::Query,
+            context: Context::Message,
+            protocols: vec![Protocol::Devices, Protocol::Lid],
+            users: users.to_vec(),
+        };
+        let answer = match self.line.ask(query.build(&self.line.sid())).await {
             Ok(answer) => answer,
             Err(IqError::Refused { code, text, backoff }) => {
                 if code == 429 || backoff.is_some() {
@@ -97,13 +103,15 @@ impl Devices {
             }
             Err(error) => return Err(error.into()),
         };
-        let answers = usync::answers(&answer);
-        if let Some(seconds) = answers.backoff {
-            throttle.refused(self.clock.now(), seconds);
+        let answers = Answer::parse(&answer).unwrap_or_default();
+        let verdict = answers.verdict(Protocol::Devices);
+        if let Some(error) = verdict.and_then(|verdict| verdict.error.as_ref()) {
+            throttle.refused(self.clock.now(), error.backoff.unwrap_or(0));
             return Err(DevicesError::Throttled(throttle.last));
         }
         let now = self.clock.wall_ms();
-        let refresh = answers.refresh.unwrap_or(REFRESH);
+        let refresh = verdict.and_then(|verdict| verdict.refresh);
+        let refresh = refresh.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(REFRESH);
         self.store
             .write(move |tx| {
                 let own = Own::load(tx)?.ok_or(DevicesError::NotLinked)?;
@@ -114,8 +122,14 @@ impl Devices {
 
     /// Asks for a user's LID and learns it (05a §12, `refresh_lid`).
     pub(crate) async fn learn_lid(&self, user: &Jid) -> Result<(), DevicesError> {
-        let answer = self.line.ask(usync::lid_question(self.line.sid(), &user.to_user())).await?;
-        let answers = usync::answers(&answer);
+        let query = Query {
+            mode: Mode::Query,
+            context: Context::Background,
+            protocols: vec![Protocol::Lid],
+            users: vec![User::jid(&user.to_user())],
+        };
+        let answer = self.line.ask(query.build(&self.line.sid())).await?;
+        let answers = Answer::parse(&answer).unwrap_or_default();
         let now = self.clock.wall_ms();
         self.store
             .write(move |tx| {
@@ -129,19 +143,14 @@ impl Devices {
 }
 
 /// Users without a usable list, in the address to ask under: the LID where it is known. For the own account both.
-fn missing(
-    tx: &mut Tx<'_>,
-    users: &[Jid],
-    force: bool,
-    now: UnixMillis,
-) -> Result<Vec<Asked>, DevicesError> {
+fn missing(tx: &mut Tx<'_>, users: &[Jid], force: bool, now: UnixMillis) -> Result<Vec<User>, DevicesError> {
     let own = Own::load(tx)?.ok_or(DevicesError::NotLinked)?;
-    let mut asked: Vec<Asked> = Vec::new();
+    let mut asked: Vec<User> = Vec::new();
     for user in users {
         let record = tx.device_list(&user.to_user().to_string())?;
-        let usable = record.as_ref().is_some_and(|list| {
-            list.fetched_at.is_some() && list.refresh_at.is_none_or(|at| at > now)
-        });
+        let usable = record
+            .as_ref()
+            .is_some_and(|list| list.fetched_at.is_some() && list.refresh_at.is_none_or(|at| at > now));
         if usable && !force {
             continue;
         }
@@ -151,24 +160,29 @@ fn missing(
             vec![Some(address::canonical(tx, &user.to_user())?)]
         };
         for form in forms.into_iter().flatten() {
-            if asked.iter().all(|other| other.jid != form) {
-                let held = held(tx, &form)?;
-                asked.push(Asked { jid: form, held });
+            if asked.iter().all(|other| other.jid.as_ref() != Some(&form)) {
+                let known = held(tx, &form)?;
+                asked.push(User { known, ..User::jid(&form) });
             }
         }
     }
     Ok(asked)
 }
 
-fn held(tx: &Tx<'_>, user: &Jid) -> Result<Option<Held>, StoreError> {
+fn held(tx: &Tx<'_>, user: &Jid) -> Result<Option<Known>, StoreError> {
     let Some(list) = tx.device_list(&user.to_string())? else { return Ok(None) };
     let (Some(ts), Some(devices)) = (list.ts, devices_of(tx, user)?) else { return Ok(None) };
-    Ok(Some(Held { hash: phash(&devices), ts, expected_ts: list.expected_ts }))
+    Ok(Some(Known {
+        device_hash: phash(&devices),
+        ts: ts.unsigned_abs(),
+        expected_ts: list.expected_ts.map(i64::unsigned_abs),
+    }))
 }
 
-fn learn(tx: &mut Tx<'_>, user: &Answered, now: UnixMillis) -> Result<(), StoreError> {
-    for other in [&user.pn, &user.lid].into_iter().flatten() {
-        mapping::learn(tx, &user.jid, other, now)?;
+fn learn(tx: &mut Tx<'_>, user: &UserAnswer, now: UnixMillis) -> Result<(), StoreError> {
+    let Some(jid) = &user.jid else { return Ok(()) };
+    for other in user.pn_jid.iter().chain(user.lid.iter().flatten()) {
+        mapping::learn(tx, jid, other, now)?;
     }
     Ok(())
 }
@@ -177,26 +191,27 @@ fn learn(tx: &mut Tx<'_>, user: &Answered, now: UnixMillis) -> Result<(), StoreE
 fn take(
     tx: &mut Tx<'_>,
     own: &Own,
-    user: &Answered,
+    user: &UserAnswer,
     refresh: i64,
     now: UnixMillis,
 ) -> Result<(), DevicesError> {
     learn(tx, user, now)?;
-    let Some(delivered) = &user.devices else { return Ok(()) };
-    let name = user.jid.to_user().to_string();
+    let (Some(jid), Some(Ok(devices))) = (&user.jid, &user.devices) else { return Ok(()) };
+    let (jid, delivered) = (jid.to_user(), Delivered::from(devices));
+    let name = jid.to_string();
     let old = tx.device_list(&name)?;
-    let phone = address::canonical(tx, &user.jid.to_user())?;
+    let phone = address::canonical(tx, &jid)?;
     let primary = identity::stored(tx, &phone)?;
-    match judge(old.as_ref(), delivered, primary.as_ref()) {
+    match judge(old.as_ref(), &delivered, primary.as_ref()) {
         Outcome::Store { mut list, reset } => {
-            let other = address::other_form(tx, &user.jid.to_user())?;
-            let forms = [Some(user.jid.to_user()), other];
+            let other = address::other_form(tx, &jid)?;
+            let forms = [Some(jid.clone()), other];
             list.pn = forms.iter().flatten().find(|jid| jid.is_pn()).map(Jid::to_string);
             list.lid = forms.iter().flatten().find(|jid| jid.is_lid()).map(Jid::to_string);
             list.fetched_at = Some(now);
             list.refresh_at = Some(now.saturating_add(refresh.saturating_mul(1000)));
             if reset {
-                forget_companions(tx, own, &user.jid)?;
+                forget_companions(tx, own, &jid)?;
             }
             tx.put_device_list(&list)?;
         }

@@ -1,14 +1,19 @@
 //! Sessions with devices that have none: prekey fetch, checks, X3DH (protocol 05a §5).
 
-use crate::client::devices::bundle::{self, Answer, Fetched, MAX_FETCH};
+use crate::client::devices::bundle;
 use crate::client::devices::own::Own;
 use crate::client::devices::{Devices, DevicesError, address, identity, session};
 use crate::client::line::IqError;
 use crate::clock::UnixMillis;
 use crate::crypto::PublicKey;
+use crate::stanza::keys::Bundle;
+use crate::stanza::prekeys::{self, NoBundle};
 use crate::store::{StoreError, Tx};
 use crate::wire::Jid;
 use rand_chacha::ChaCha20Rng;
+
+/// Devices of one fetch.
+const MAX_FETCH: usize = 500;
 
 /// What became of a set-up.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +56,7 @@ impl Devices {
             asked.iter().map(|jid| address::canonical(tx, jid)).collect::<Result<Vec<_>, StoreError>>()
         });
         let named = named.await?;
-        let answer = match self.line.ask(bundle::question(&named, false)).await {
+        let answer = match self.line.ask(prekeys::fetch(named.iter().map(|jid| (jid, false)))).await {
             Ok(answer) => answer,
             Err(IqError::Refused { code: 406, .. }) => {
                 result.gone.extend(named);
@@ -60,7 +65,10 @@ impl Devices {
             }
             Err(error) => return Err(error.into()),
         };
-        let (answers, now, mut rng) = (bundle::answers(&answer), self.clock.wall_ms(), self.chance.fork());
+        let mut answers = prekeys::parse_fetched(&answer).unwrap_or_default();
+        // Phones first: their keys vouch for companions.
+        answers.sort_by_key(|(jid, _)| jid.device() != 0);
+        let (now, mut rng) = (self.clock.wall_ms(), self.chance.fork());
         let done: SetUp = self
             .store
             .write(move |tx| {
@@ -68,13 +76,12 @@ impl Devices {
                 let mut done = SetUp::default();
                 for (jid, answer) in answers.into_iter().filter(|(jid, _)| named.contains(jid)) {
                     match answer {
-                        Answer::Keys(keys) => {
+                        Ok(keys) => {
                             let installed = install(tx, &own, &jid, &keys, now, &mut rng)?;
                             done.own_phone_changed |= installed == Installed::OwnPhoneChanged;
                         }
-                        Answer::Refused(406) => done.gone.push(jid),
-                        Answer::Refused(code) => tracing::warn!(code, "no keys for a device"),
-                        Answer::Bad => tracing::warn!("keys of a device were not usable"),
+                        Err(NoBundle::Refused(error)) if error.code == 406 => done.gone.push(jid),
+                        Err(error) => tracing::warn!(%error, "no keys for a device"),
                     }
                 }
                 drop_lists(tx, &done.gone)?;
@@ -122,29 +129,29 @@ pub(crate) fn install(
     tx: &mut Tx<'_>,
     own: &Own,
     jid: &Jid,
-    keys: &Fetched,
+    keys: &Bundle,
     now: UnixMillis,
     rng: &mut ChaCha20Rng,
 ) -> Result<Installed, StoreError> {
-    let known = identity::stored(tx, jid)?;
-    if jid.device() != 0 && known != Some(keys.bundle.identity().0) {
-        let phone = phone_of(tx, own, jid)?;
-        if !bundle::vouched(keys, phone.as_ref()) {
-            return Ok(Installed::No);
-        }
+    let Ok(bundle) = bundle::checked(keys) else { return Ok(Installed::No) };
+    let identity = *bundle.identity();
+    if jid.device() != 0
+        && identity::stored(tx, jid)? != Some(identity.0)
+        && !bundle::is_vouched(keys, phone_of(tx, jid)?.as_ref())
+    {
+        return Ok(Installed::No);
     }
-    let identity = *keys.bundle.identity();
-    let seen = identity::saw(tx, own, jid, &identity, keys.bundle.registration_id(), now)?;
+    let seen = identity::saw(tx, own, jid, &identity, bundle.registration_id(), now)?;
     if seen == identity::Seen::OwnPhoneChanged {
         return Ok(Installed::OwnPhoneChanged);
     }
-    match session::install(tx, own, &address::key(jid), &keys.bundle, now, rng)? {
+    match session::install(tx, own, &address::key(jid), &bundle, now, rng)? {
         Ok(()) => Ok(Installed::Yes),
         Err(_) => Ok(Installed::No),
     }
 }
 
 /// The identity of the phone of a device's user.
-pub(crate) fn phone_of(tx: &Tx<'_>, _own: &Own, jid: &Jid) -> Result<Option<PublicKey>, StoreError> {
+pub(crate) fn phone_of(tx: &Tx<'_>, jid: &Jid) -> Result<Option<PublicKey>, StoreError> {
     identity::stored(tx, &address::canonical(tx, &jid.to_user())?)
 }

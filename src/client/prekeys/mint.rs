@@ -34,7 +34,7 @@ pub(crate) fn for_retry<R: CryptoRng + ?Sized>(tx: &mut Tx<'_>, rng: &mut R) -> 
 }
 
 fn prekey<R: CryptoRng + ?Sized>(id: u32, made_for: PrekeyUse, rng: &mut R) -> Prekey {
-    Prekey { id, keys: stored(&KeyPair::generate(rng)), made_for }
+    Prekey { id, keys: stored(&KeyPair::generate(rng)), made_for, uploaded: false }
 }
 
 /// A fresh signed prekey with the next id. Storing it is the caller's.

@@ -2,7 +2,6 @@
 //! 04 §2). One lock for all of it.
 
 pub(crate) mod mint;
-pub(crate) mod stanza;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,9 @@ use crate::client::chance::Chance;
 use crate::client::devices::own::Own;
 use crate::client::line::{IqError, Line};
 use crate::clock::{Clock, UnixMillis};
-use crate::store::{Flag, Store, StoreError};
+use crate::stanza::keys::{PreKey, SignedPreKey};
+use crate::stanza::prekeys as stanza;
+use crate::store::{Flag, Prekey, SignedPrekey, Store, StoreError};
 
 /// Fewer one-time prekeys than this at the server, and a batch goes up.
 pub const LOW: u64 = 5;
@@ -81,8 +82,8 @@ impl Prekeys {
         let mut last = self.lock.lock().await;
         let now = self.clock.wall_ms();
         if last.is_some_and(|at| now.saturating_sub(at) < RECENT) {
-            let left = stanza::counted(&self.line.ask(stanza::count()).await?);
-            if left.is_some_and(|left| left >= LOW) {
+            let left = stanza::parse_count(&self.line.ask(stanza::count()).await?);
+            if left.is_ok_and(|left| left >= LOW) {
                 self.store.write(|tx| tx.set_flag(Flag::ServerHasNoPrekeys, false)).await?;
                 return Ok(());
             }
@@ -99,7 +100,9 @@ impl Prekeys {
                     *last = Some(self.clock.wall_ms());
                     return Ok(());
                 }
-                Err(PrekeyError::Iq(error @ (IqError::Refused { .. } | IqError::Timeout))) if attempt < TRIES => {
+                Err(PrekeyError::Iq(error @ (IqError::Refused { .. } | IqError::Timeout)))
+                    if attempt < TRIES =>
+                {
                     let backoff = match &error {
                         IqError::Refused { code: 429, backoff: Some(s), .. } => Duration::from_secs(*s),
                         _ => Duration::ZERO,
@@ -124,7 +127,14 @@ impl Prekeys {
                 Ok::<_, PrekeyError>((own, mint::batch(tx, &mut rng)?, signed))
             })
             .await?;
-        self.line.ask(stanza::upload(&own, &prekeys, &signed)).await?;
+        let offered: Vec<PreKey> = prekeys.iter().map(one_time).collect();
+        let signed = signed_prekey(&signed);
+        let own = stanza::Own {
+            registration_id: own.registration_id,
+            identity: own.identity.public().as_bytes(),
+            signed_prekey: &signed,
+        };
+        self.line.ask(stanza::upload(own, &offered)).await?;
         let ids: Vec<u32> = prekeys.iter().map(|prekey| prekey.id).collect();
         self.store
             .write(move |tx| {
@@ -156,7 +166,7 @@ impl Prekeys {
             })
             .await?;
         let Some(staged) = staged else { return Ok(false) };
-        match self.line.ask(stanza::rotate(&staged)).await {
+        match self.line.ask(stanza::rotate(&signed_prekey(&staged))).await {
             Ok(_) => {
                 self.store.write(|tx| tx.promote_signed_prekey()).await?;
                 Ok(true)
@@ -186,7 +196,7 @@ impl Prekeys {
 
     async fn digest_locked(&self, last: &mut Option<UnixMillis>) -> Result<DigestCheck, PrekeyError> {
         let answer = match self.line.ask(stanza::digest()).await {
-            Ok(answer) => stanza::digested(&answer),
+            Ok(answer) => stanza::Digest::parse(&answer).unwrap_or_default(),
             Err(IqError::Refused { code: 404, .. }) => None,
             Err(_) => return Ok(DigestCheck::Unknown),
         };
@@ -198,10 +208,29 @@ impl Prekeys {
             .read(move |tx| {
                 let own = Own::load(tx)?.ok_or(PrekeyError::NotLinked)?;
                 let Some(signed) = tx.current_signed_prekey()? else { return Ok(DigestCheck::Different) };
-                let held = digest.listed.iter().map(|id| tx.prekey(*id)).collect::<Result<Vec<_>, _>>()?;
-                let same = digest.matches(&own, &signed, &held);
+                let held = digest.prekey_ids.iter().map(|id| tx.prekey(*id));
+                let held: Vec<Option<Prekey>> = held.collect::<Result<_, _>>()?;
+                // A listed key that we no longer hold makes a difference by itself.
+                let all = held.iter().all(Option::is_some);
+                let (identity, signed) = (own.identity.public().as_bytes(), signed_prekey(&signed));
+                let keys = held.iter().flatten().map(|key| &key.keys.public);
+                let same = all
+                    && digest.registration_id == own.registration_id
+                    && digest.identity == *identity
+                    && digest.signed_prekey == signed
+                    && digest.hash == stanza::digest_hash(identity, &signed, keys);
                 Ok(if same { DigestCheck::Same } else { DigestCheck::Different })
             })
             .await
     }
+}
+
+/// A one-time prekey as stanzas have it.
+pub(crate) fn one_time(prekey: &Prekey) -> PreKey {
+    PreKey { id: prekey.id, public: prekey.keys.public }
+}
+
+/// A signed prekey as stanzas have it.
+pub(crate) fn signed_prekey(prekey: &SignedPrekey) -> SignedPreKey {
+    SignedPreKey { id: prekey.id, public: prekey.keys.public, signature: prekey.signature }
 }
