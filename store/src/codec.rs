@@ -230,6 +230,7 @@ macro_rules! numbered {
 pub(crate) use numbered;
 
 #[cfg(test)]
+#[allow(missing_docs, reason = "records of the tests")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
