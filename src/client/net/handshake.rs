@@ -62,7 +62,7 @@ pub async fn handshake<R: CryptoRng + Send + ?Sized>(
         Some(key) => Initiator::ik(how.noise, ephemeral, key, how.payload)?,
         None => Initiator::xx(how.noise, ephemeral)?,
     };
-    let Socket { stream, arrived, plain } = socket;
+    let Socket { stream, arrived, plain, .. } = socket;
     let (mut sink, stream) = stream.split();
     let mut raw = RawReader::new(stream, arrived, plain);
 

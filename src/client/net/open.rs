@@ -34,6 +34,15 @@ pub struct Socket {
     pub(super) arrived: Count,
     /// Bytes of the WebSocket, without TLS.
     pub(super) plain: Count,
+    date: Option<String>,
+}
+
+impl Socket {
+    /// The server's time, as its answer to the upgrade named it (header `Date`, RFC 9110 §6.6.1).
+    #[must_use]
+    pub fn date(&self) -> Option<&str> {
+        self.date.as_deref()
+    }
 }
 
 impl std::fmt::Debug for Socket {
@@ -65,10 +74,11 @@ pub async fn open<R: CryptoRng + Send + ?Sized>(
             stream = endpoint.tls.connect(&address.host, stream).await.map_err(NetError::Tls)?;
         }
         let (stream, plain) = Metered::new(stream);
-        let (stream, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(limits()))
+        let (stream, answer) = tokio_tungstenite::client_async_with_config(request, stream, Some(limits()))
             .await
             .map_err(upgrade_error)?;
-        Ok(Socket { stream, arrived, plain })
+        let date = answer.headers().get("Date").and_then(|date| date.to_str().ok()).map(str::to_owned);
+        Ok(Socket { stream, arrived, plain, date })
     };
     within(clock, TIMEOUT, work).await.ok_or(NetError::Timeout(Phase::Open))?
 }

@@ -195,6 +195,16 @@ impl SqliteAccounts {
         }
     }
 
+    /// Waits until every account that was opened here is closed; `false` if some are not after `limit`. Stores close
+    /// in the background when their last handle is dropped; a process that is about to end waits for it here.
+    #[must_use]
+    pub fn settle(&self, limit: Duration) -> bool {
+        let open = self.registry.lock();
+        let waited = self.registry.changed.wait_timeout_while(open, limit, |open| !open.is_empty());
+        let (open, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        open.is_empty()
+    }
+
     fn open_locked(&self, id: &AccountId, now: UnixMillis) -> Result<Store> {
         let folder = self.data.account(id);
         if !File::path(&folder).exists() {
