@@ -97,7 +97,8 @@ impl Standing {
 
     fn row(&self, id: &AccountId) -> Vec<String> {
         let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-        let state = self.detail.as_ref().map_or_else(|| self.state.to_owned(), |d| format!("{}: {d}", self.state));
+        let state =
+            self.detail.as_ref().map_or_else(|| self.state.to_owned(), |d| format!("{}: {d}", self.state));
         vec![
             id.to_string(),
             or_dash(&self.pn),

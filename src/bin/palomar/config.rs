@@ -97,7 +97,8 @@ impl Surroundings {
     /// This process's.
     pub fn of_process() -> Self {
         // Variables that are no text can't be ours.
-        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let environment =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         Self { environment: environment.collect(), folder: std::env::current_dir().unwrap_or_default() }
     }
 
@@ -117,7 +118,8 @@ impl Config {
         }
         figment = figment.merge(Layer::of_variables("the file .env", &dotenv)?);
         figment = figment.merge(Layer::of_variables("the environment", &around.environment)?);
-        let written: Written = figment.extract().map_err(|e| Failure::usage(format!("configuration: {e}")))?;
+        let written: Written =
+            figment.extract().map_err(|e| Failure::usage(format!("configuration: {e}")))?;
         Self::check(global, written, file, around)
     }
 
@@ -146,7 +148,15 @@ impl Config {
         };
         let store = Options { used_by: Use::Command, durability, node, take_over: global.take_over };
         let log = global.log.clone().or(written.log).unwrap_or_else(|| "warn".to_owned());
-        Ok(Self { data: DataDir::new(data), other_server: server.is_some(), endpoint, egress, log, store, file })
+        Ok(Self {
+            data: DataDir::new(data),
+            other_server: server.is_some(),
+            endpoint,
+            egress,
+            log,
+            store,
+            file,
+        })
     }
 }
 
@@ -171,7 +181,8 @@ fn endpoint(server: Option<&str>, root_key: Option<&str>, ca: Option<&Path>) -> 
 
 fn default_data(around: &Surroundings) -> Result<PathBuf, Failure> {
     user_folder(around, "XDG_DATA_HOME", ".local/share").ok_or_else(|| {
-        Failure::usage("there is no user's data folder (HOME is not set)").next("give --data DIR or set PALOMAR_DATA")
+        Failure::usage("there is no user's data folder (HOME is not set)")
+            .next("give --data DIR or set PALOMAR_DATA")
     })
 }
 
@@ -330,7 +341,8 @@ mod tests {
 
     #[test]
     fn keys_of_sections_are_variables_too() {
-        let place = Place::new().write("palomar.toml", "[node]\nname = 'east'\n[store]\ndurability = 'full'\n");
+        let place =
+            Place::new().write("palomar.toml", "[node]\nname = 'east'\n[store]\ndurability = 'full'\n");
         let config = place.read(&[], &[("PALOMAR_STORE_DURABILITY", "normal")]).unwrap();
         assert_eq!((config.store.node.name.as_str(), config.store.durability), ("east", Durability::Normal));
     }
@@ -354,7 +366,10 @@ mod tests {
         assert!(place.read(&server, &[]).unwrap_err().next.unwrap().contains("sim run"));
         assert!(place.read(&["--root-key", &"09".repeat(32)], &[]).is_err());
         for bad in ["", "xy", &"0".repeat(63)] {
-            assert_eq!(place.read(&[&server[..], &["--root-key", bad]].concat(), &[]).unwrap_err().exit as u8, 2);
+            assert_eq!(
+                place.read(&[&server[..], &["--root-key", bad]].concat(), &[]).unwrap_err().exit as u8,
+                2
+            );
         }
         let config = place.read(&[&server[..], &["--root-key", &"09".repeat(32)]].concat(), &[]).unwrap();
         assert!(config.other_server && !config.endpoint.address.tls);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use palomar::clock::Clock;
 use palomar::client::net::{self, Advice, Egress, NetError, Tcp};
+use palomar::clock::Clock;
 use palomar::crypto::os_rng;
 use palomar::store::{Accounts, StoreError};
 use serde_json::json;
@@ -117,14 +117,18 @@ async fn store(config: &Config) -> Vec<Finding> {
     for id in ids {
         findings.push(match folder.open(&id, Clock::system().wall_ms()) {
             Ok(store) => {
-                let aside = store.read(|tx| Ok::<_, StoreError>((tx.link()?.is_some(), tx.quarantine_count()?))).await;
+                let aside = store
+                    .read(|tx| Ok::<_, StoreError>((tx.link()?.is_some(), tx.quarantine_count()?)))
+                    .await;
                 accounts::close(&store).await;
                 match aside {
                     Ok((linked, 0)) => {
                         let state = if linked { "sound, linked" } else { "sound, not linked" };
                         Finding::good("account", format!("{id}: {state}"))
                     }
-                    Ok((_, count)) => Finding::note("account", format!("{id}: {count} damaged records were set aside")),
+                    Ok((_, count)) => {
+                        Finding::note("account", format!("{id}: {count} damaged records were set aside"))
+                    }
                     Err(error) => Finding::from_failure(error.into()),
                 }
             }
@@ -170,7 +174,10 @@ async fn connect(config: &Config) -> Vec<Finding> {
     match net::open(&*dialer, endpoint, &endpoint.address, None, &clock, &mut os_rng()).await {
         Ok(socket) => {
             let tls = if endpoint.address.tls { "TLS and upgrade" } else { "upgrade, without TLS" };
-            vec![Finding::good("connect", format!("{}: {tls}", endpoint.address)), time(socket.date(), before)]
+            vec![
+                Finding::good("connect", format!("{}: {tls}", endpoint.address)),
+                time(socket.date(), before),
+            ]
         }
         Err(error) => vec![refused(&error, config)],
     }
@@ -180,7 +187,9 @@ fn refused(error: &NetError, config: &Config) -> Finding {
     let next = match error.advice() {
         Advice::ClockOrCertificate => "compare this host's clock with a good one".to_owned(),
         Advice::Untrusted if config.other_server => "give the server's CA file with --ca".to_owned(),
-        Advice::Untrusted => "something between this host and the service answers in its place: check the proxy".to_owned(),
+        Advice::Untrusted => {
+            "something between this host and the service answers in its place: check the proxy".to_owned()
+        }
         Advice::Configuration => "check --proxy: host, port, user and password".to_owned(),
         _ if config.other_server => "check that the server runs and that --server is its chat URL".to_owned(),
         _ => "check the firewall and the proxy; try again in some minutes".to_owned(),

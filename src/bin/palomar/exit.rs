@@ -59,9 +59,10 @@ impl From<StoreError> for Failure {
             StoreError::Held { .. } => {
                 (Exit::Held, Some("wait until it has finished, or stop it, and try again"))
             }
-            StoreError::Leased { .. } => {
-                (Exit::Held, Some("if that node has stopped for good, run the command again with --take-over"))
-            }
+            StoreError::Leased { .. } => (
+                Exit::Held,
+                Some("if that node has stopped for good, run the command again with --take-over"),
+            ),
             StoreError::NoAccount(_) => {
                 (Exit::Usage, Some("`palomar accounts` lists the accounts, `palomar link ID` makes one"))
             }
@@ -69,7 +70,9 @@ impl From<StoreError> for Failure {
             StoreError::Damaged { .. } | StoreError::Newer { .. } | StoreError::CorruptRecord { .. } => {
                 (Exit::Store, None)
             }
-            StoreError::Io { .. } => (Exit::Failed, Some("check the disk's free space and the folder's owner")),
+            StoreError::Io { .. } => {
+                (Exit::Failed, Some("check the disk's free space and the folder's owner"))
+            }
             _ => (Exit::Failed, None),
         };
         Self { exit, what: error.to_string(), next: next.map(str::to_owned) }
