@@ -41,9 +41,11 @@ fn run(command: &mut Command) -> Result<(), String> {
 }
 
 fn version_at_least(program: &str, wanted: (u32, u32)) -> Result<(), String> {
-    let output = Command::new(program).arg("--version").output().map_err(|error| format!("{program}: {error}"))?;
+    let output =
+        Command::new(program).arg("--version").output().map_err(|error| format!("{program}: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut numbers = text.trim_start_matches(|c: char| !c.is_ascii_digit()).split('.').map(str::parse::<u32>);
+    let mut numbers =
+        text.trim_start_matches(|c: char| !c.is_ascii_digit()).split('.').map(str::parse::<u32>);
     let found = (numbers.next().and_then(Result::ok), numbers.next().and_then(Result::ok));
     match found {
         (Some(major), Some(minor)) if (major, minor) >= wanted => Ok(()),
@@ -53,7 +55,11 @@ fn version_at_least(program: &str, wanted: (u32, u32)) -> Result<(), String> {
 
 /// Runs `install` in a fresh folder unless `lock_file`'s content was installed before. Processes that come at the same
 /// time wait for the first.
-fn once(name: &str, lock_file: &Path, install: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
+fn once(
+    name: &str,
+    lock_file: &Path,
+    install: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop");
     fs::create_dir_all(&root).map_err(|error| error.to_string())?;
     let guard = File::create(root.join(format!("{name}.lock"))).map_err(|error| error.to_string())?;

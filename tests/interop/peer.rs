@@ -25,7 +25,12 @@ pub struct Peer {
 
 impl Peer {
     /// Starts the client with arguments and environment of its own.
-    pub async fn start(name: &'static str, installed: &Installed, args: &[&str], env: &[(&str, &str)]) -> Self {
+    pub async fn start(
+        name: &'static str,
+        installed: &Installed,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let mut child = Command::new(&installed.program)
             .arg(&installed.script)
             .args(args)
@@ -46,12 +51,16 @@ impl Peer {
     async fn line(&mut self, waiting_for: &str) -> Value {
         let line = tokio::time::timeout(PATIENCE, self.stdout.next_line()).await;
         let line = line.unwrap_or_else(|_| {
-            panic!("{} showed nothing for {PATIENCE:?} while waiting for {waiting_for}; unread: {:?}", self.name, self.waiting)
+            panic!(
+                "{} showed nothing for {PATIENCE:?} while waiting for {waiting_for}; unread: {:?}",
+                self.name, self.waiting
+            )
         });
         match line.expect("readable") {
             None => panic!("{} ended while waiting for {waiting_for}; unread: {:?}", self.name, self.waiting),
             // The libraries print to stdout themselves now and then.
-            Some(text) => serde_json::from_str(&text).unwrap_or_else(|_| json!({ "event": "noise", "text": text })),
+            Some(text) => serde_json::from_str(&text)
+                .unwrap_or_else(|_: serde_json::Error| json!({ "event": "noise", "text": text })),
         }
     }
 

@@ -36,7 +36,8 @@ impl World {
         change(&mut config);
         let sim = Simulator::start(config).await.expect("the simulator starts");
         for (number, profile) in [(OURS, Profile::Strict), (THEIRS, Profile::Lenient)] {
-            let account = NewAccount { number: Some(number.into()), profile: Some(profile), ..NewAccount::default() };
+            let account =
+                NewAccount { number: Some(number.into()), profile: Some(profile), ..NewAccount::default() };
             sim.admin().create_account(account).await.expect("a new account");
         }
         Self { sim, folder: tempfile::tempdir().unwrap() }
@@ -54,7 +55,8 @@ impl World {
         let ca = self.folder.path().join("ca.pem");
         std::fs::write(&ca, self.sim.ca_pem()).unwrap();
         let database = self.folder.path().join("whatsmeow.db");
-        let (root, proxy) = (self.sim.admin().info().root_key.clone(), self.sim.admin().info().proxy.unwrap());
+        let (root, proxy) =
+            (self.sim.admin().info().root_key.clone(), self.sim.admin().info().proxy.unwrap());
         let proxy = format!("http://{proxy}");
         let env = [("HTTPS_PROXY", proxy.as_str()), ("SSL_CERT_FILE", ca.to_str().unwrap())];
         Peer::start("whatsmeow", installed, &[&root, database.to_str().unwrap()], &env).await
