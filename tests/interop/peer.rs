@@ -112,7 +112,7 @@ impl Peer {
         self.event_where("message", |line| line["text"] == text).await
     }
 
-    /// Events of a name that came so far and were not taken.
+    /// How many events of a name came so far and were not taken.
     pub fn seen(&self, name: &str) -> usize {
         self.waiting.iter().filter(|line| line["event"] == name).count()
     }
