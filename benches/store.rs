@@ -1,6 +1,7 @@
 //! The transaction of a received message, as a client does it, on SQLite with `synchronous=FULL`: look whether the
 //! ciphertext is known, load the session, decrypt, store the session, note hash and message, write the event, owe
-//! the receipt. Alone, and as a burst of 100 that queues up behind one writer and shares commits.
+//! the receipt. Alone; as a burst of 100, which a client takes in one transaction; and as 100 transactions that queue up
+//! behind the writer and share commits.
 //!
 //! The figures are those of the disk under the temporary folder as much as ours.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench that fails shall stop")]
@@ -62,9 +63,12 @@ fn receive(tx: &mut Tx<'_>, incoming: &Incoming) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn receive_all(store: &Store, messages: Vec<Incoming>) {
-    let work = |message| store.write(move |tx| receive(tx, &message));
-    for done in join_all(messages.into_iter().map(work)).await {
+/// One transaction for each batch, all at once.
+async fn receive_all(store: &Store, batches: Vec<Vec<Incoming>>) {
+    let work = |batch: Vec<Incoming>| {
+        store.write(move |tx| batch.iter().try_for_each(|message| receive(tx, message)))
+    };
+    for done in join_all(batches.into_iter().map(work)).await {
         done.unwrap();
     }
 }
@@ -81,20 +85,24 @@ fn main() {
     runtime.block_on(store.write(move |tx| tx.put_session(ADDRESS, &record))).unwrap();
 
     let mut number = 0;
-    let mut bench = |c: &mut Criterion, name: &str, count: usize| {
+    let mut bench = |c: &mut Criterion, name: &str, batches: usize, size: usize| {
         let mut group = c.benchmark_group("store");
-        group.throughput(Throughput::Elements(count as u64));
+        group.throughput(Throughput::Elements((batches * size) as u64));
         group.bench_function(name, |b| {
             b.iter_batched(
-                || (0..count).map(|_| incoming(&mut peer, &mut number)).collect(),
-                |messages| runtime.block_on(receive_all(&store, messages)),
+                || {
+                    let mut batch = || (0..size).map(|_| incoming(&mut peer, &mut number)).collect();
+                    (0..batches).map(|_| batch()).collect()
+                },
+                |batches| runtime.block_on(receive_all(&store, batches)),
                 BatchSize::PerIteration,
             );
         });
         group.finish();
     };
-    bench(&mut criterion, "receive_one", 1);
-    bench(&mut criterion, "receive_burst_100", BURST);
+    bench(&mut criterion, "receive_one", 1, 1);
+    bench(&mut criterion, "receive_burst_100", 1, BURST);
+    bench(&mut criterion, "receive_queued_100", BURST, 1);
     runtime.block_on(store.close()).unwrap();
     criterion.final_summary();
 }
