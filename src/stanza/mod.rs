@@ -7,13 +7,17 @@
 pub mod ack;
 pub mod contact_token;
 pub mod content;
+pub mod devices;
 pub mod element;
 pub mod failure;
 pub mod ib;
 pub mod iq;
 pub mod judge;
 pub mod keys;
+pub mod message;
 pub mod message_id;
+pub mod notification;
+pub mod outgoing;
 pub mod pair;
 pub mod phash;
 pub mod prekeys;

@@ -59,12 +59,12 @@ impl Reason {
     }
 }
 
-/// A retry receipt, ours or received. `to` and `from` are the same address seen from the two ends.
+/// A retry receipt of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retry {
-    /// Ours: `from` of the message as it came. Received: who asks, or the group.
-    pub peer: Jid,
-    /// In groups the sender's device (ours), the asking device (received).
+pub struct Request {
+    /// `from` of the message as it came.
+    pub to: Jid,
+    /// The sender's device, in groups.
     pub participant: Option<Jid>,
     /// The chat, of copies of own messages.
     pub recipient: Option<Jid>,
@@ -75,23 +75,23 @@ pub struct Retry {
     /// How often this message was asked for, this time included.
     pub count: u32,
     /// The time of the message, Unix seconds.
-    pub t: Option<u64>,
+    pub t: u64,
     /// Why; `None`: unknown.
     pub reason: Option<Reason>,
-    /// The asking device's registration id.
+    /// Our registration id.
     pub registration_id: u32,
-    /// The asking device's keys, from the second request on; its registration id is the one above.
+    /// Our keys, from the second request on.
     pub keys: Option<Bundle>,
 }
 
-impl Retry {
-    /// The stanza that asks.
+impl Request {
+    /// The stanza.
     #[must_use]
     pub fn build(&self) -> Node {
         // To a user in device form; a group stays what it is.
         let receipt = Node::new("receipt")
             .attr("id", &self.id)
-            .attr("to", self.peer.in_device_form())
+            .attr("to", self.to.in_device_form())
             .opt_attr("participant", self.participant.as_ref().map(Jid::in_device_form))
             .opt_attr("recipient", self.recipient.as_ref())
             .attr("type", "retry")
@@ -100,7 +100,7 @@ impl Retry {
             .attr("v", "1")
             .attr("count", self.count)
             .attr("id", &self.id)
-            .attr("t", self.t.unwrap_or(0))
+            .attr("t", self.t)
             .opt_attr("error", self.reason.map(|reason| reason as u8));
         let receipt = receipt.child(retry).child(keys::registration_node(self.registration_id));
         match &self.keys {
@@ -108,34 +108,73 @@ impl Retry {
             None => receipt,
         }
     }
+}
 
-    /// Reads a received request.
+/// A received retry receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Who asks, or the group.
+    pub from: Jid,
+    /// The asking device, in groups.
+    pub participant: Option<Jid>,
+    /// The chat, of requests by own devices.
+    pub recipient: Option<Jid>,
+    /// It comes from the offline queue.
+    pub offline: bool,
+    /// The message.
+    pub id: String,
+    /// Which request this is; missing counts as the first.
+    pub count: u32,
+    /// The time of the message, Unix seconds.
+    pub t: Option<u64>,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// The asking device's registration id; `None`: missing, zero or too long.
+    pub registration_id: Option<u32>,
+    /// The asking device's keys. Malformed: this request is acked and nothing is sent again.
+    pub keys: Option<Result<Bundle, Malformed>>,
+}
+
+impl Received {
+    /// Reads a request.
     ///
     /// # Errors
-    /// If a part is missing or malformed; keys that are there must be whole.
+    /// Without the sender or the message's id: nack 487.
     pub fn parse<'n>(receipt: impl Element<'n>) -> Result<Self, Malformed> {
-        let peer = if receipt.has("from") { "from" } else { "to" };
         let retry = receipt.need_child("retry")?;
-        let count = retry.number("count").and_then(|count| u32::try_from(count).ok());
-        let registration_id = keys::parse_registration(receipt)?;
-        let bundle = receipt.child("keys").map(|node| Bundle::parse(node, registration_id)).transpose()?;
+        let registration_id = registration(receipt);
+        let bundle = |keys| {
+            let id = registration_id.ok_or(Malformed("registration"))?;
+            Bundle::parse(keys, id)
+        };
+        let count = retry.number("count").map_or(1, |count| u32::try_from(count).unwrap_or(u32::MAX));
         Ok(Self {
-            peer: receipt.need_address(peer)?,
+            from: receipt.need_address("from")?,
             participant: receipt.maybe_address("participant")?,
             recipient: receipt.maybe_address("recipient")?,
-            is_peer: receipt.says("category", "peer"),
-            id: retry
-                .text("id")
-                .filter(|id| !id.is_empty())
-                .map_or_else(|| receipt.need("id"), Ok)?
-                .into_owned(),
-            count: count.filter(|&count| count > 0).ok_or(Malformed("count"))?,
+            offline: receipt.has("offline"),
+            id: retry.need("id")?.into_owned(),
+            count: count.max(1),
             t: retry.number("t"),
             reason: retry.number("error").and_then(Reason::of),
             registration_id,
-            keys: bundle,
+            keys: receipt.child("keys").map(bundle),
         })
     }
+
+    /// The device that asks.
+    #[must_use]
+    pub fn requester(&self) -> &Jid {
+        self.participant.as_ref().unwrap_or(&self.from)
+    }
+}
+
+/// One to four bytes, not zero.
+fn registration<'n>(receipt: impl Element<'n>) -> Option<u32> {
+    let bytes = receipt.child("registration")?.content()?;
+    let in_range = (1..=4).contains(&bytes.len());
+    let id = bytes.iter().fold(0u32, |id, &byte| (id << 8) | u32::from(byte));
+    (in_range && id != 0).then_some(id)
 }
 
 fn keys_node(bundle: &Bundle) -> Node {
