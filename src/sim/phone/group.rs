@@ -33,12 +33,10 @@ pub(super) struct Audience {
 }
 
 impl OwnGroup {
-    /// The device is to get the key again.
-    pub fn forget(&mut self, device: &PeerKey) {
-        self.holders.remove(device);
-        self.unacked.values_mut().for_each(|devices| {
-            devices.remove(device);
-        });
+    /// These devices are to get the key again.
+    pub fn forget(&mut self, which: impl Fn(&PeerKey) -> bool) {
+        self.holders.retain(|device| !which(device));
+        self.unacked.values_mut().for_each(|devices| devices.retain(|device| !which(device)));
     }
 }
 

@@ -136,7 +136,9 @@ impl Primary {
             Some("encrypt") if notification.find("count").is_some() => self.upload(context),
             Some("encrypt") if notification.find("identity").is_some() => {
                 if let Some(user) = from.filter(|user| !self.book.same_user(user, &self.setup.pn)) {
+                    let name = self.book.user(&user);
                     self.book.forget(&user, |_| true);
+                    self.groups.values_mut().for_each(|own| own.forget(|device| device.user == name));
                 }
             }
             Some("devices") => {
@@ -168,8 +170,7 @@ impl Primary {
                 Ok(())
             }
             PhoneCommand::Reinstall => {
-                *self = Self::new(self.setup.clone(), context);
-                self.upload(context);
+                self.reinstall(context);
                 Ok(())
             }
             PhoneCommand::PushName { name } => {
@@ -183,6 +184,16 @@ impl Primary {
                 Ok(())
             }
         }
+    }
+
+    /// Everything new; what was under way fails.
+    fn reinstall(&mut self, context: &mut PhoneContext<'_>) {
+        for request in std::mem::take(&mut self.requests).into_values() {
+            request.abandoned(context);
+        }
+        let next_request = self.next_request;
+        *self = Self { next_request, ..Self::new(self.setup.clone(), context) };
+        self.upload(context);
     }
 
     fn presence(

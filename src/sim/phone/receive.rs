@@ -118,7 +118,7 @@ impl Primary {
             Some(recipient) if own => recipient.to_user(),
             _ => from.to_user(),
         };
-        let peer = stanza.str("category").as_deref() == Some("peer");
+        let peer = own && stanza.str("category").as_deref() == Some("peer");
         let t = stanza.u64("t").and_then(|t| i64::try_from(t).ok()).unwrap_or_default();
         Some(Envelope { id, from, chat, sender, own, peer, t })
     }
@@ -326,7 +326,7 @@ impl Primary {
             })));
         }
         context.send(self.receipt_for(envelope, quiet(&inner).then_some("inactive")));
-        if !known && envelope.peer && envelope.own {
+        if !known && envelope.peer {
             self.peer_request(context, envelope, &inner);
         }
     }

@@ -41,6 +41,26 @@ pub(super) enum Goal {
     Resend(Resend),
 }
 
+impl Request {
+    /// Nobody will wait for the answer any more.
+    pub fn abandoned(&self, context: &mut PhoneContext<'_>) {
+        let reason = "the phone was set up anew".to_owned();
+        match self {
+            Self::Pair(Pairing { op, .. }) | Self::Hello { op } => {
+                let (op, code) = (*op, "device-error".to_owned());
+                context.report(PhoneEvent::PairFailed { op, code, text: reason });
+            }
+            Self::Group(message) => context.report(PhoneEvent::SendFailed { op: message.op, reason }),
+            Self::Devices(goal) | Self::Bundles { goal, .. } => {
+                if let Some(op) = goal.op() {
+                    context.report(PhoneEvent::SendFailed { op, reason });
+                }
+            }
+            Self::Nothing => {}
+        }
+    }
+}
+
 impl Goal {
     fn op(&self) -> Option<u64> {
         match self {
@@ -246,7 +266,7 @@ impl Primary {
             return;
         }
         let key = self.book.key(device);
-        self.groups.values_mut().for_each(|group| group.forget(&key));
+        self.groups.values_mut().for_each(|group| group.forget(|device| *device == key));
         if device.device() == 0 {
             self.book.forget(device, |id| id != 0);
         }

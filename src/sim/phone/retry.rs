@@ -11,7 +11,7 @@ use super::Primary;
 use super::compose::device_sent;
 use super::receive::Envelope;
 use super::requests::Goal;
-use super::send::{Labels, peer_stanza};
+use super::send::{Labels, Target, peer_stanza};
 
 /// A message is asked for at most this often.
 const MAX_ASKED: u32 = 4;
@@ -134,7 +134,7 @@ impl Primary {
         if from.is_group()
             && let Some(own) = self.groups.get_mut(&from)
         {
-            own.forget(&device);
+            own.forget(|holder| *holder == device);
         }
         if count > MAX_ASKED {
             return;
@@ -144,13 +144,26 @@ impl Primary {
         if target.confirmed || !self.keys_for_retry(receipt, &requester, &id, count, context) {
             return;
         }
-        let now = self.book.get(&requester).and_then(|peer| peer.identity);
-        if target.identity.is_some() && now.is_some() && target.identity != now && requester.device() != 0 {
+        if !self.entitled(&id, &requester, &target) {
             return;
         }
         let resend =
             Resend { id, to: from, requester: requester.clone(), recipient: receipt.jid("recipient"), count };
         self.with_sessions(context, vec![requester], Goal::Resend(resend));
+    }
+
+    /// Step 7 (c): whoever shows another identity than the message was encrypted for gets nothing, except a phone that
+    /// was set up anew and none of whose user's devices has the message.
+    fn entitled(&self, id: &str, requester: &Jid, target: &Target) -> bool {
+        let identity = self.book.get(requester).and_then(|peer| peer.identity);
+        if target.identity.is_none() || target.identity == identity {
+            return true;
+        }
+        let user = self.book.user(requester);
+        let confirmed = self.log.find(id).is_some_and(|message| {
+            message.targets.iter().any(|(device, target)| device.user == user && target.confirmed)
+        });
+        requester.device() == 0 && !confirmed
     }
 
     /// Steps 6 and 8: the bundle that came along, or what is to become of the session. `false` ends the retry.

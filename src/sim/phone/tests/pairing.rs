@@ -37,7 +37,7 @@ impl Sim {
     pub(super) fn key_index_list(&self, number: &str) -> key_index::KeyIndexList {
         let account = self.0.accounts.get(number).unwrap();
         let signed = key_index::Signed::parse(&account.key_index_list.as_ref().unwrap().bytes).unwrap();
-        signed.verify(&account.identity().unwrap()).unwrap()
+        signed.verify(&account.devices[&0].keys.as_ref().unwrap().identity).unwrap()
     }
 }
 
