@@ -13,4 +13,5 @@ pub mod net;
 pub mod payload;
 pub mod prekeys;
 pub mod profile;
+mod receive;
 pub mod state;

@@ -1,0 +1,241 @@
+//! What an opened message says: wrappers off, protocol messages handled, an event for the application (protocol 05b §5).
+
+use prost::Message as _;
+
+use crate::client::devices::mapping;
+use crate::client::event::{Change, Event, Received, Target};
+use crate::client::receive::env::Env;
+use crate::proto::message::protocol_message::Type;
+use crate::proto::message::{AppStateSyncKeyShare, ProtocolMessage};
+use crate::proto::{Message, MessageKey as Key};
+use crate::stanza::content::unwrap;
+use crate::stanza::message::{Chat, Incoming, Source};
+use crate::store::inbox::MessageKey;
+use crate::store::{Secret, StoreError, Tx};
+use crate::wire::Jid;
+
+/// Takes a decoded message. `true`: it had content, so that the message counts as obtained. `quiet` is set where it
+/// is of a kind that has no ticks.
+pub(crate) fn take(
+    tx: &mut Tx<'_>,
+    env: &mut Env,
+    stanza: &Incoming<'_>,
+    source: &Source,
+    key: &MessageKey,
+    mut message: Message,
+    quiet: &mut bool,
+) -> Result<bool, StoreError> {
+    keep_secret(tx, env, key, &message)?;
+    let sent_copy = message.device_sent_message.take();
+    if let Some(copy) = sent_copy {
+        if !source.from_me {
+            tracing::warn!("a copy for own devices from somebody else is ignored");
+            return Ok(false);
+        }
+        let Some(inner) = copy.message else { return Ok(false) };
+        let outer = message.message_context_info.take();
+        message = *inner;
+        if message.message_context_info.is_none() {
+            message.message_context_info = outer;
+        }
+        keep_secret(tx, env, key, &message)?;
+    }
+    message.sender_key_distribution_message = None;
+    if let Some(protocol) = message.protocol_message.clone()
+        && let Some(done) = protocol_message(tx, env, stanza, source, &protocol)?
+    {
+        return Ok(done);
+    }
+    // Too many wrappers: shown as it is.
+    let inner = unwrap(&message).map_or(&message, |unwrapped| unwrapped.message);
+    if is_bare(inner) {
+        return Ok(false);
+    }
+    *quiet = inner.reaction_message.is_some()
+        || inner.enc_reaction_message.is_some()
+        || inner.enc_comment_message.is_some()
+        || inner.enc_event_response_message.is_some()
+        || inner.keep_in_chat_message.is_some();
+    let event = Event::Message(Box::new(Received {
+        chat: source.chat.to_string(),
+        sender: source.sender.to_string(),
+        sender_alt: source.sender_alt.as_ref().map(Jid::to_string),
+        id: stanza.id.clone(),
+        from_me: source.from_me,
+        timestamp: time(env, stanza),
+        push_name: stanza.push_name.clone(),
+        offline: stanza.offline.is_some(),
+        text: text(inner),
+        change: change(env, source, inner),
+        message: inner.encode_to_vec(),
+    }));
+    tx.push_event(&event.row(env.now), env.now)?;
+    Ok(true)
+}
+
+fn time(env: &Env, stanza: &Incoming<'_>) -> i64 {
+    stanza.t.and_then(|t| i64::try_from(t).ok()).unwrap_or(env.server_s)
+}
+
+/// The secret by which add-ons of the message are read.
+fn keep_secret(
+    tx: &mut Tx<'_>,
+    env: &Env,
+    key: &MessageKey,
+    message: &Message,
+) -> Result<(), StoreError> {
+    let secret = message.message_context_info.as_ref().and_then(|info| info.message_secret.as_deref());
+    match secret.and_then(|secret| <[u8; 32]>::try_from(secret).ok()) {
+        Some(secret) => tx.put_message_secret(key, &Secret::new(secret), env.now),
+        None => Ok(()),
+    }
+}
+
+/// Nothing but a context.
+fn is_bare(message: &Message) -> bool {
+    let bare = Message { message_context_info: None, ..message.clone() };
+    bare.encoded_len() == 0
+}
+
+/// The plain text of a message that is one.
+fn text(message: &Message) -> Option<String> {
+    let extended = message.extended_text_message.as_ref().and_then(|text| text.text.clone());
+    message.conversation.clone().or(extended)
+}
+
+fn change(env: &Env, source: &Source, message: &Message) -> Option<Change> {
+    if let Some(reaction) = &message.reaction_message {
+        let target = target(env, source, reaction.key.as_ref()?)?;
+        return Some(Change::Reaction { target, text: reaction.text.clone().unwrap_or_default() });
+    }
+    if let Some(edited) = &message.edited_message {
+        let inner = edited.message.as_ref()?.protocol_message.as_ref()?;
+        return protocol_change(env, source, inner);
+    }
+    protocol_change(env, source, message.protocol_message.as_ref()?)
+}
+
+fn protocol_change(env: &Env, source: &Source, protocol: &ProtocolMessage) -> Option<Change> {
+    let target = target(env, source, protocol.key.as_ref()?)?;
+    match Type::try_from(protocol.r#type?).ok()? {
+        Type::Revoke => Some(Change::Revoke(target)),
+        Type::MessageEdit => Some(Change::Edit(target)),
+        _ => None,
+    }
+}
+
+/// The target of a change: the key is written from the view of who sends this message, and the chat is always that of
+/// the stanza.
+fn target(env: &Env, source: &Source, key: &Key) -> Option<Target> {
+    let id = key.id.clone().filter(|id| !id.is_empty())?;
+    let author = if key.from_me == Some(true) {
+        source.sender.to_user()
+    } else if let Some(participant) = key.participant.as_deref().filter(|jid| !jid.is_empty()) {
+        participant.parse::<Jid>().ok()?.to_user()
+    } else if source.kind != Chat::Direct {
+        return None;
+    } else if source.from_me {
+        source.chat.to_user()
+    } else {
+        env.own.in_namespace_of(&source.chat).to_user()
+    };
+    Some(Target { author: author.to_string(), id })
+}
+
+/// Whether the change is one that its sender may make: an own message, or as an admin (who the server vouches for).
+fn may_change(source: &Source, stanza: &Incoming<'_>, target: &Target) -> bool {
+    let author = target.author.parse::<Jid>().ok();
+    let own_message = author.is_some_and(|author| {
+        author.same_user(&source.sender)
+            || source.sender_alt.as_ref().is_some_and(|alt| author.same_user(alt))
+    });
+    own_message || (source.kind == Chat::Group && stanza.edit.as_deref() == Some("8"))
+}
+
+/// Protocol messages. `None`: it goes to the application as a message; else whether it counts as content.
+fn protocol_message(
+    tx: &mut Tx<'_>,
+    env: &mut Env,
+    stanza: &Incoming<'_>,
+    source: &Source,
+    protocol: &ProtocolMessage,
+) -> Result<Option<bool>, StoreError> {
+    let Some(kind) = protocol.r#type.and_then(|kind| Type::try_from(kind).ok()) else { return Ok(None) };
+    let from_phone = source.from_me && source.device.device() == 0;
+    match kind {
+        Type::Revoke | Type::MessageEdit => {
+            let allowed = protocol
+                .key
+                .as_ref()
+                .and_then(|key| target(env, source, key))
+                .is_some_and(|target| may_change(source, stanza, &target));
+            // Somebody else's message is not theirs to change: nothing happens.
+            Ok(if allowed { None } else { Some(true) })
+        }
+        Type::HistorySyncNotification => {
+            if let (true, Some(notification)) = (from_phone, &protocol.history_sync_notification) {
+                let event = Event::History {
+                    notification: notification.encode_to_vec(),
+                    id: stanza.id.clone(),
+                };
+                tx.push_event(&event.row(env.now), env.now)?;
+            }
+            Ok(Some(true))
+        }
+        Type::AppStateSyncKeyShare => {
+            if let (true, Some(share)) = (source.from_me, &protocol.app_state_sync_key_share) {
+                keep_keys(tx, share)?;
+            }
+            Ok(Some(true))
+        }
+        Type::LidMigrationMappingSync => {
+            if source.from_me {
+                learn_mappings(tx, env, protocol)?;
+            }
+            Ok(Some(true))
+        }
+        Type::AppStateSyncKeyRequest
+        | Type::PeerDataOperationRequestMessage
+        | Type::PeerDataOperationRequestResponseMessage
+        | Type::InitialSecurityNotificationSettingSync
+        | Type::AppStateFatalExceptionNotification
+        | Type::EphemeralSyncResponse => Ok(Some(true)),
+        _ => Ok(None),
+    }
+}
+
+/// The keys of app state; an entry without key data says that the sender has none.
+fn keep_keys(tx: &mut Tx<'_>, share: &AppStateSyncKeyShare) -> Result<(), StoreError> {
+    for key in &share.keys {
+        let id = key.key_id.as_ref().and_then(|id| id.key_id.as_deref()).unwrap_or_default();
+        let Some(data) = &key.key_data else { continue };
+        if !id.is_empty() && data.key_data.as_deref().is_some_and(|data| !data.is_empty()) {
+            tx.put_app_state_key(id, &data.encode_to_vec())?;
+        }
+    }
+    Ok(())
+}
+
+/// The phone's list of who has which LID (05a §8).
+fn learn_mappings(tx: &mut Tx<'_>, env: &Env, protocol: &ProtocolMessage) -> Result<(), StoreError> {
+    let Some(sync) = &protocol.lid_migration_mapping_sync_message else { return Ok(()) };
+    let bytes = sync.encoded_mapping_payload.as_deref().unwrap_or_default();
+    let Ok(payload) = crate::proto::decode::<crate::proto::LidMigrationMappingSyncPayload>(bytes) else {
+        return Ok(());
+    };
+    for pair in &payload.pn_to_lid_mappings {
+        let lid = [pair.latest_lid, pair.assigned_lid].into_iter().flatten().find(|lid| *lid != 0);
+        let (Some(pn), Some(lid)) = (pair.pn.filter(|pn| *pn != 0), lid) else { continue };
+        if let (Ok(pn), Ok(lid)) = (Jid::pn(&pn.to_string()), Jid::lid(&lid.to_string())) {
+            mapping::learn(tx, &pn, &lid, env.now)?;
+        }
+    }
+    if payload.chat_db_migration_timestamp.is_some_and(|at| at > 0)
+        && let Some(mut link) = tx.link()?
+        && !link.lid_migrated
+    {
+        link.lid_migrated = true;
+        tx.set_link(Some(&link))?;
+    }
+    Ok(())
+}
