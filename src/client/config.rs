@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::client::life::keepalive;
 use crate::client::net::{Dialer, Endpoint};
 use crate::client::payload::{BUILT_IN_VERSION, ClientVersion};
+use crate::client::send::Pacing;
 
 /// Everything a client needs to know besides its store.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub version: VersionCell,
     /// Waiting times.
     pub timeouts: Timeouts,
+    /// How fast the account writes (05d §10).
+    pub pacing: Pacing,
     /// Numbers of keepalive (01 §16).
     pub keepalive: keepalive::Numbers,
     /// The application wants to be shown as available (05d §1). Without it the phone keeps its push messages.
@@ -90,6 +93,7 @@ impl Config {
             egress,
             version: VersionCell::default(),
             timeouts: Timeouts::default(),
+            pacing: Pacing::default(),
             keepalive: keepalive::Numbers::default(),
             available: false,
             pair_veto: None,

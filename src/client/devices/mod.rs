@@ -11,10 +11,9 @@ pub(crate) mod notification;
 pub(crate) mod own;
 mod refresh;
 pub(crate) mod session;
-mod setup;
+pub(crate) mod setup;
 
 pub use refresh::DevicesError;
-pub(crate) use setup::SetUp;
 
 use crate::client::chance::Chance;
 use crate::client::line::Line;

@@ -6,7 +6,7 @@ use crate::signal::RetryReason;
 use crate::stanza::keys::Bundle;
 use crate::stanza::message::{Chat, Incoming, Source};
 use crate::stanza::receipt::{Kind, Receipt};
-use crate::stanza::retry::{Reason, Retry};
+use crate::stanza::retry::{Reason, Request};
 use crate::store::{StoreError, Tx};
 
 /// The receipt of a message that was obtained; `None`: it is acked. `quiet`: it has no ticks.
@@ -50,18 +50,18 @@ pub(crate) fn retry(
     source: &Source,
     count: u32,
     reason: Option<RetryReason>,
-) -> Result<Retry, StoreError> {
+) -> Result<Request, StoreError> {
     let forced = source.device.is_hosted();
     let keys = if count >= 2 || forced { keys(tx, env)? } else { None };
     let in_group = matches!(source.kind, Chat::Group | Chat::Status | Chat::Broadcast);
-    Ok(Retry {
-        peer: message.from.clone(),
+    Ok(Request {
+        to: message.from.clone(),
         participant: message.participant.clone().filter(|_| in_group),
         recipient: message.recipient.as_ref().filter(|_| source.from_me).map(|chat| chat.without_device()),
         is_peer: message.is_peer(),
         id: message.id.clone(),
         count,
-        t: message.t,
+        t: message.t.unwrap_or(0),
         reason: reason.and_then(|reason| Reason::of(u64::from(reason.code()))),
         registration_id: env.own.registration_id,
         keys,

@@ -78,12 +78,7 @@ fn time(env: &Env, stanza: &Incoming<'_>) -> i64 {
 }
 
 /// The secret by which add-ons of the message are read.
-fn keep_secret(
-    tx: &mut Tx<'_>,
-    env: &Env,
-    key: &MessageKey,
-    message: &Message,
-) -> Result<(), StoreError> {
+fn keep_secret(tx: &mut Tx<'_>, env: &Env, key: &MessageKey, message: &Message) -> Result<(), StoreError> {
     let secret = message.message_context_info.as_ref().and_then(|info| info.message_secret.as_deref());
     match secret.and_then(|secret| <[u8; 32]>::try_from(secret).ok()) {
         Some(secret) => tx.put_message_secret(key, &Secret::new(secret), env.now),
@@ -174,10 +169,8 @@ fn protocol_message(
         }
         Type::HistorySyncNotification => {
             if let (true, Some(notification)) = (from_phone, &protocol.history_sync_notification) {
-                let event = Event::History {
-                    notification: notification.encode_to_vec(),
-                    id: stanza.id.clone(),
-                };
+                let event =
+                    Event::History { notification: notification.encode_to_vec(), id: stanza.id.clone() };
                 tx.push_event(&event.row(env.now), env.now)?;
             }
             Ok(Some(true))

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha20Rng;
 use crate::client::devices::own::Own;
 use crate::signal::Guard;
 use crate::stanza::receipt::Receipt;
-use crate::stanza::retry::Retry;
+use crate::stanza::retry;
 use crate::store::UnixMillis;
 use crate::store::inbox::MessageKey;
 use crate::wire::{Jid, Node};
@@ -45,7 +45,7 @@ pub(crate) enum Effect {
     /// Ask for a message again, and answer the message itself once that request is safe at the server.
     Retry(Box<AskAgain>),
     /// A device asks for a message of ours again.
-    Resend(Box<Retry>),
+    Resend(Box<retry::Received>),
     /// A device list is stale.
     Refresh(Jid),
     /// The server has few prekeys of ours left.

@@ -39,8 +39,7 @@ pub(crate) fn aggregate(receipts: Vec<Receipt>, now_s: u64) -> Vec<Receipt> {
     let mut order: Vec<Receipt> = Vec::new();
     let mut places: HashMap<(Kind, Jid, Option<Jid>, Option<Jid>), usize> = HashMap::new();
     for mut receipt in receipts {
-        let key =
-            (receipt.kind, receipt.to.clone(), receipt.participant.clone(), receipt.recipient.clone());
+        let key = (receipt.kind, receipt.to.clone(), receipt.participant.clone(), receipt.recipient.clone());
         let place = places.get(&key).copied().and_then(|at| order.get_mut(at));
         match place {
             Some(first) if first.ids.len() + receipt.ids.len() <= MAX_IDS => {

@@ -159,12 +159,7 @@ fn vouch(
 }
 
 /// A vouched companion that the list lacks is added; another installation or another phone resets the list.
-fn learn_device(
-    tx: &mut Tx<'_>,
-    own: &Own,
-    device: &Jid,
-    vouched: &DeviceIdentity,
-) -> Result<(), NotOpened> {
+fn learn_device(tx: &mut Tx<'_>, own: &Own, device: &Jid, vouched: &DeviceIdentity) -> Result<(), NotOpened> {
     let user = device.to_user();
     let phone = identity::stored(tx, &address::canonical(tx, &user)?)?;
     if phone.is_some_and(|phone| phone != vouched.account_key) {

@@ -6,7 +6,7 @@ use crate::client::event::{Event, Receipt as Told, ReceiptKind};
 use crate::client::receive::env::{Effect, Env};
 use crate::stanza::ack::{Answerable, Nack};
 use crate::stanza::receipt::{self, Incoming, Part, Received};
-use crate::stanza::retry::Retry;
+use crate::stanza::retry;
 use crate::store::{OutgoingState, StoreError, Tx};
 use crate::wire::{Jid, Node};
 
@@ -22,14 +22,13 @@ pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), 
     };
     for part in &received.parts {
         match &part.kind {
-            Incoming::Retry => match Retry::parse(node) {
+            Incoming::Retry => match retry::Received::parse(node) {
                 Ok(retry) => env.effects.push(Effect::Resend(Box::new(retry))),
-                Err(error) if node.find("retry").is_none() => {
+                Err(error) => {
                     tracing::warn!(%error, "a retry receipt could not be read");
                     env.send(answerable.nack(None, Nack::Parsing));
                     return Ok(());
                 }
-                Err(error) => tracing::warn!(%error, "a retry receipt is ignored"),
             },
             Incoming::Told { what, own } => told(tx, env, &received, part, *what, *own)?,
             _ => {}

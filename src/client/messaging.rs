@@ -1,0 +1,366 @@
+//! The messaging half of one account's client: what `receive`, `send`, `devices` and `prekeys` share, and the workers
+//! that run them. The connection's life hands stanzas in and shows its state; everything else goes through the line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::client::context::{Context, StartupLine};
+use crate::client::devices::Devices;
+use crate::client::devices::own::Own;
+use crate::client::line::{Line, NotSent};
+use crate::client::prekeys::{PrekeyError, Prekeys};
+use crate::client::receive::{self, AskAgain, BATCH, Effect, Env, Guards};
+use crate::client::send::acks::{Acks, Waiter};
+use crate::client::send::{Outbox, token};
+use crate::client::state::State;
+use crate::stanza::ack::ServerAck;
+use crate::stanza::receipt::Receipt;
+use crate::stanza::{contact_token, retry};
+use crate::store::StoreError;
+use crate::wire::{Jid, Node};
+
+/// Stanzas that may wait for the receiving worker; more push back on the connection.
+const INCOMING: usize = 512;
+
+/// Jobs that may wait, and that may run at once.
+const JOBS: usize = 256;
+
+/// Between two retry receipts (05b §9).
+const RETRY_GAP: Duration = Duration::from_millis(250);
+
+/// After the offline phase device lists are refreshed (05b §12).
+const REFRESH_DELAY: Duration = Duration::from_secs(2);
+
+/// Work that waits for the server and so belongs in no worker's own line.
+pub(crate) enum Job {
+    /// Ask for a message again.
+    AskAgain(Box<AskAgain>),
+    /// A device asks for a message of ours again.
+    Resend(Box<retry::Received>),
+    /// Ask for a user's devices.
+    Refresh(Jid),
+    /// Few prekeys are left at the server.
+    PrekeysLow,
+    /// Compare keys with the server.
+    Digest,
+    /// Give a contact a token.
+    IssueToken(Jid),
+    /// After an identity change: only if one was issued.
+    Reissue(Jid),
+    /// Wait for the ack of a message.
+    Await { key: String, seq: u64, waiter: Waiter, again: bool },
+    /// Reach the devices that a message missed.
+    ReachMissed(String),
+    /// Ask for a user's LID.
+    LearnLid(Jid),
+    /// Send the receipts that are owed.
+    OwedReceipts,
+}
+
+/// See the module.
+pub(crate) struct Messaging {
+    pub(crate) ctx: Context,
+    pub(crate) devices: Devices,
+    pub(crate) prekeys: Arc<Prekeys>,
+    pub(crate) acks: Acks,
+    pub(crate) outbox: Outbox,
+    guards: Guards,
+    incoming: mpsc::Sender<Node>,
+    jobs: mpsc::Sender<Job>,
+    queues: tokio::sync::Mutex<Option<(mpsc::Receiver<Node>, mpsc::Receiver<Job>)>>,
+    /// When the next retry receipt may go.
+    retry_gap: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Messaging {
+    /// Of an open account.
+    pub(crate) fn new(ctx: Context) -> Arc<Self> {
+        let line: Arc<dyn Line> = ctx.clone();
+        let (store, clock, chance) = (ctx.store.clone(), ctx.clock, ctx.chance.clone());
+        let (incoming, stanzas) = mpsc::channel(INCOMING);
+        let (jobs, work) = mpsc::channel(JOBS);
+        Arc::new(Self {
+            devices: Devices::new(store.clone(), line, clock, chance.clone()),
+            // What waits for an upload is marked in the store: the question need not outlive its connection.
+            prekeys: Arc::new(Prekeys::new(store, Arc::new(StartupLine(ctx.clone())), clock, chance)),
+            acks: Acks::default(),
+            outbox: Outbox::default(),
+            guards: Guards::default(),
+            incoming,
+            jobs,
+            queues: tokio::sync::Mutex::new(Some((stanzas, work))),
+            retry_gap: tokio::sync::Mutex::new(None),
+            ctx,
+        })
+    }
+
+    /// Runs the workers, once, until the future is dropped. What was not committed by then has not happened.
+    pub(crate) async fn run(&self) {
+        let Some((stanzas, jobs)) = self.queues.lock().await.take() else { return };
+        tokio::join!(biased; self.run_receiver(stanzas), self.run_jobs(jobs), self.run_outbox());
+    }
+
+    /// Whether a notification belongs here; every message and receipt does.
+    pub(crate) fn takes_notification(kind: &str, has_devices: bool) -> bool {
+        receive::notice::is_ours(kind, has_devices)
+    }
+
+    /// Hands in a message, receipt or notification, in the order of arrival. Waits while too many are waiting.
+    pub(crate) async fn stanza(&self, node: Node) {
+        // The worker ends only with the account.
+        let _ = self.incoming.send(node).await;
+    }
+
+    /// How many stanzas wait for the receiving worker.
+    pub(crate) fn waiting(&self) -> usize {
+        INCOMING - self.incoming.capacity()
+    }
+
+    /// Hands in an ack of the server.
+    pub(crate) fn ack(&self, ack: ServerAck) {
+        if !self.acks.came(ack) {
+            tracing::debug!("an ack that nobody waits for");
+        }
+    }
+
+    /// The connection ended.
+    pub(crate) fn disconnected(&self) {
+        self.acks.disconnected();
+        self.outbox.disconnected();
+    }
+
+    /// The account is ready: what is owed goes out.
+    pub(crate) async fn became_ready(&self) {
+        self.job(Job::OwedReceipts).await;
+        self.outbox.wake();
+    }
+
+    /// Waits for "ready"; `false` if the account closes.
+    pub(crate) async fn ready(&self) -> bool {
+        self.ctx.state.subscribe().wait_for(State::is_ready).await.is_ok()
+    }
+
+    /// Hands work to the jobs' worker.
+    pub(crate) async fn job(&self, job: Job) {
+        let _ = self.jobs.send(job).await;
+    }
+
+    pub(crate) fn stop_for_phone(&self) {
+        self.ctx.own_phone_changed();
+    }
+
+    /// The store failed: nothing is answered, the server delivers again.
+    pub(crate) async fn store_failed(&self, error: &StoreError) {
+        self.ctx.fail(&error.to_string());
+        self.ctx.clock.sleep(Duration::from_secs(1)).await;
+    }
+
+    async fn run_receiver(&self, mut stanzas: mpsc::Receiver<Node>) {
+        let mut batch = Vec::new();
+        while stanzas.recv_many(&mut batch, BATCH).await > 0 {
+            if let Err(error) = self.receive(std::mem::take(&mut batch)).await {
+                self.store_failed(&error).await;
+            }
+        }
+    }
+
+    /// One batch: one transaction, then the answers in order.
+    async fn receive(&self, stanzas: Vec<Node>) -> Result<(), StoreError> {
+        let (now, server_s) = (self.ctx.clock.wall_ms(), self.ctx.server_ms() / 1000);
+        let (rng, guards) = (self.ctx.chance.fork(), self.guards.clone());
+        let effects = self
+            .ctx
+            .store
+            .write(move |tx| {
+                let Some(own) = Own::load(tx)? else { return Ok(Vec::new()) };
+                let mut env = Env { own, now, server_s, rng, guards, effects: Vec::new() };
+                receive::batch(tx, &mut env, &stanzas)?;
+                Ok::<_, StoreError>(env.effects)
+            })
+            .await?;
+        self.ctx.inbox.notify_waiters();
+        let now_s = u64::try_from(server_s).unwrap_or(0);
+        let mut receipts: Vec<Receipt> = Vec::new();
+        for effect in effects {
+            if let Effect::Receipt(receipt) = effect {
+                receipts.push(receipt);
+            } else {
+                self.effect(effect).await;
+            }
+        }
+        for receipt in receive::aggregate(receipts, now_s) {
+            if let Some(node) = receipt.build() {
+                // A connection that breaks here gets the message again.
+                let _ = self.ctx.send_node(node).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn effect(&self, effect: Effect) {
+        let job = match effect {
+            Effect::Send(node) => {
+                let _ = self.ctx.send_node(node).await;
+                return;
+            }
+            Effect::OwnPhoneChanged => return self.stop_for_phone(),
+            Effect::Receipt(_) => return,
+            Effect::Retry(again) => Job::AskAgain(again),
+            Effect::Resend(asked) => Job::Resend(asked),
+            Effect::Refresh(user) => Job::Refresh(user),
+            Effect::PrekeysLow => Job::PrekeysLow,
+            Effect::Digest => Job::Digest,
+            Effect::Reissue(user) => Job::Reissue(user),
+        };
+        self.job(job).await;
+    }
+
+    async fn run_jobs(&self, mut jobs: mpsc::Receiver<Job>) {
+        let mut running = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(done) = running.next(), if !running.is_empty() => {
+                    if let Err(error) = done {
+                        self.store_failed(&error).await;
+                    }
+                }
+                Some(job) = jobs.recv(), if running.len() < JOBS => running.push(self.run_job(job)),
+                else => return,
+            }
+        }
+    }
+
+    async fn run_job(&self, job: Job) -> Result<(), StoreError> {
+        match job {
+            Job::AskAgain(again) => self.ask_again(*again).await,
+            Job::Resend(asked) => self.answer_retry(*asked).await,
+            Job::Refresh(user) => {
+                self.refresh(user).await;
+                Ok(())
+            }
+            Job::PrekeysLow => {
+                self.ready().await;
+                prekey_result(self.prekeys.low().await)
+            }
+            Job::Digest => {
+                self.ready().await;
+                prekey_result(self.prekeys.check_digest().await.map(|check| {
+                    tracing::info!(?check, "our keys at the server");
+                }))
+            }
+            Job::IssueToken(contact) => self.issue_token(contact, true).await,
+            Job::Reissue(contact) => self.issue_token(contact, false).await,
+            Job::Await { key, seq, waiter, again } => self.await_ack(key, seq, waiter, again).await,
+            Job::ReachMissed(key) => self.reach_missed(key).await,
+            Job::LearnLid(user) => {
+                if let Err(error) = self.devices.learn_lid(&user).await {
+                    tracing::warn!(%error, "the LID of a user was not learned");
+                }
+                Ok(())
+            }
+            Job::OwedReceipts => {
+                self.ready().await;
+                self.send_owed_receipts().await
+            }
+        }
+    }
+
+    /// Asks for a user's devices, not during the offline phase.
+    pub(crate) async fn refresh(&self, user: Jid) {
+        let waited = !self.ctx.state.borrow().is_ready();
+        if !self.ready().await {
+            return;
+        }
+        if waited {
+            self.ctx.clock.sleep(REFRESH_DELAY).await;
+        }
+        if let Err(error) = self.devices.lists(&[user], true).await {
+            tracing::warn!(%error, "a device list was not refreshed");
+        }
+    }
+
+    /// The four steps of 05b §9: the request goes out, its ack is awaited, then the message is closed.
+    async fn ask_again(&self, again: AskAgain) -> Result<(), StoreError> {
+        {
+            let mut gap = self.retry_gap.lock().await;
+            if let Some(next) = *gap {
+                self.ctx.clock.sleep_until(next).await;
+            }
+            *gap = Some(self.ctx.clock.now() + RETRY_GAP);
+        }
+        let waiter = self.acks.expect("receipt", &again.id);
+        if self.ctx.send_node(again.retry).await.is_err() {
+            return Ok(());
+        }
+        if waiter.wait(&self.ctx.clock).await.is_err() {
+            // The message stays at the server and comes again.
+            return Ok(());
+        }
+        let message = again.message;
+        self.ctx
+            .store
+            .write(move |tx| {
+                let Some(mut placeholder) = tx.placeholder(&message)? else { return Ok(()) };
+                placeholder.receipt_acked = true;
+                tx.put_placeholder(&placeholder)
+            })
+            .await?;
+        let _ = self.ctx.send_node(again.answer).await;
+        Ok(())
+    }
+
+    /// Gives a contact a token of ours. `fresh`: of this period; else only if one was issued, with its old time.
+    async fn issue_token(&self, contact: Jid, fresh: bool) -> Result<(), StoreError> {
+        let (asked, now) = (contact.clone(), self.ctx.clock.wall_ms());
+        let server_s = self.ctx.server_ms() / 1000;
+        let (number, t) = self
+            .ctx
+            .store
+            .read(move |tx| {
+                let issued = tx.contact_token(&token::name(tx, &asked)?)?.issued_t;
+                Ok::<_, StoreError>(match (fresh, issued) {
+                    (true, _) => (token::due(tx, &asked, now)?, server_s),
+                    (false, Some(t)) => (token::number(tx, &asked)?, t),
+                    (false, None) => (None, server_s),
+                })
+            })
+            .await?;
+        let Some(number) = number else { return Ok(()) };
+        let question = contact_token::issue(&number, u64::try_from(t).unwrap_or(0));
+        match Line::ask(&*self.ctx, question).await {
+            Ok(_) => self.ctx.store.write(move |tx| token::issued(tx, &contact, t)).await,
+            Err(error) => {
+                tracing::info!(%error, "a contact token was not issued");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn prekey_result(result: Result<(), PrekeyError>) -> Result<(), StoreError> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(PrekeyError::Store(error)) => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "our keys were not brought to the server");
+            Ok(())
+        }
+    }
+}
+
+/// What the rooms send, in short.
+impl crate::client::context::Shared {
+    pub(crate) async fn send_node(&self, node: Node) -> Result<(), NotSent> {
+        Line::send(self, node).await
+    }
+
+    pub(crate) async fn send_bytes(&self, bytes: Vec<u8>) -> Result<(), NotSent> {
+        Line::send_encoded(self, bytes).await
+    }
+}

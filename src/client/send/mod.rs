@@ -1,0 +1,118 @@
+//! What we send: a durable outbox, fan-out to every device, the server's word on it, and resends (protocol 05a, 05b §10).
+
+pub(crate) mod acks;
+pub(crate) mod encrypt;
+mod missed;
+mod outbox;
+mod outcome;
+pub(crate) mod pace;
+mod plan;
+mod read;
+mod resend;
+mod settle;
+pub(crate) mod token;
+
+pub use outcome::{Accepted, Refusal, SendError, SendOutcome};
+pub use pace::Pacing;
+
+pub(crate) use outbox::Outbox;
+
+use prost::Message as _;
+
+use crate::client::devices::own::Own;
+use crate::client::messaging::Messaging;
+use crate::crypto::random_bytes;
+use crate::proto::Message;
+use crate::signal::reporting;
+use crate::stanza::content::{classify, is_single_content};
+use crate::stanza::message_id;
+use crate::store::inbox::MessageKey;
+use crate::store::{Enqueued, NewOutgoing, Secret, SecretBytes};
+use crate::wire::Jid;
+
+impl Messaging {
+    /// Accepts a text for a user. The same key never sends twice, also across restarts.
+    pub(crate) async fn send_text(&self, to: &Jid, text: &str, key: &str) -> Result<Accepted, SendError> {
+        let message = Message { conversation: Some(text.to_owned()), ..Message::default() };
+        self.send(to, message, key).await
+    }
+
+    /// Accepts a message for a user. The same key never sends twice, also across restarts.
+    pub(crate) async fn send(
+        &self,
+        to: &Jid,
+        mut message: Message,
+        key: &str,
+    ) -> Result<Accepted, SendError> {
+        if !to.is_user() || to.device() != 0 || to.user().is_empty() {
+            return Err(SendError::BadRecipient(to.to_string()));
+        }
+        let content = classify(&message).ok_or(SendError::BadContent)?;
+        let (mut rng, now) = (self.ctx.chance.fork(), self.ctx.clock.wall_ms());
+        let secret = add_secret(&mut message, &mut rng);
+        let plaintext = message.encode_to_vec();
+        if !is_single_content(&plaintext).unwrap_or(false) {
+            return Err(SendError::BadContent);
+        }
+        let seconds = u64::try_from(self.ctx.server_ms() / 1000).unwrap_or(0);
+        let random = random_bytes(&mut rng);
+        let (to, key) = (to.clone(), key.to_owned());
+        let enqueued = self
+            .ctx
+            .store
+            .write(move |tx| {
+                let own = Own::load(tx)?.ok_or(SendError::NotLinked)?;
+                let chat = plan::chat(tx, &own, &to)?;
+                let new = NewOutgoing {
+                    key,
+                    message_id: message_id::generate(Some(&own.pn), seconds, &random),
+                    chat: chat.to_string(),
+                    kind: content.kind.as_str().to_owned(),
+                    plaintext: SecretBytes::new(plaintext),
+                    edit: content.edit.map(|edit| edit.as_str().to_owned()),
+                };
+                let enqueued = tx.enqueue(&new, now)?;
+                if let (Enqueued::New(row), Some(secret)) = (&enqueued, secret) {
+                    let sender = own.in_namespace_of(&chat).to_user().to_string();
+                    let message = MessageKey::new(&row.chat, sender, &row.message_id);
+                    tx.put_message_secret(&message, &Secret::new(secret), now)?;
+                }
+                Ok::<_, SendError>(enqueued)
+            })
+            .await?;
+        self.outbox.wake();
+        let known = matches!(enqueued, Enqueued::Known(_));
+        Ok(Accepted { message_id: enqueued.row().message_id.clone(), known })
+    }
+
+    /// What became of the send with this key; waits until that is known. `None`: there is no such send.
+    pub(crate) async fn outcome(&self, key: &str) -> Result<Option<SendOutcome>, SendError> {
+        let mut settled = self.outbox.settled();
+        loop {
+            settled.borrow_and_update();
+            let wanted = key.to_owned();
+            let row = self.ctx.store.read(move |tx| tx.outgoing(&wanted)).await?;
+            let Some(row) = row else { return Ok(None) };
+            if let Some(outcome) = outcome::of(&row) {
+                return Ok(Some(outcome));
+            }
+            if settled.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// A message secret for kinds that get a reporting token or that add-ons may refer to (05a §7 rule 8).
+fn add_secret(message: &mut Message, rng: &mut rand_chacha::ChaCha20Rng) -> Option<[u8; 32]> {
+    let there = message.message_context_info.as_ref().and_then(|info| info.message_secret.as_deref());
+    if let Some(there) = there {
+        return there.try_into().ok();
+    }
+    if message.protocol_message.is_some() || !reporting::is_reportable(&message.encode_to_vec()) {
+        return None;
+    }
+    let secret = random_bytes(rng);
+    message.message_context_info.get_or_insert_default().message_secret = Some(secret.to_vec());
+    Some(secret)
+}

@@ -1,0 +1,139 @@
+//! The server's ack of a message, and what follows (protocol 05a §12). Inside a transaction.
+
+use std::time::Duration;
+
+use crate::client::devices::own::{Own, is_lid_family};
+use crate::client::event::{Event, Progress, SendState};
+use crate::client::send::plan;
+use crate::stanza::ack::ServerAck;
+use crate::store::{Outgoing, OutgoingState, StoreError, Tx, UnixMillis};
+use crate::wire::Jid;
+
+/// How long the devices that were missed are reached, in milliseconds.
+pub(crate) const REACH: UnixMillis = 5 * 60 * 1000;
+
+/// What is to be done after an ack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum After {
+    Nothing,
+    /// The device set was stale: reach those that were missed.
+    ReachMissed,
+    /// Send the same bytes again after this time.
+    Again(Duration),
+    /// Encrypt anew: the address has changed.
+    Anew,
+    /// No message of the account before this time has passed.
+    Pause(Option<u64>),
+    /// Give the contact a token of ours.
+    IssueToken,
+}
+
+/// Takes an ack into a row.
+pub(crate) fn settle(
+    tx: &mut Tx<'_>,
+    own: &Own,
+    key: &str,
+    ack: &ServerAck,
+    now: UnixMillis,
+) -> Result<After, StoreError> {
+    let Some(mut row) = tx.outgoing(key)? else { return Ok(After::Nothing) };
+    let Some(code) = ack.error.map(u32::from) else {
+        return sent(tx, &mut row, ack, now);
+    };
+    let lid_addressed = ack.from.as_ref().is_some_and(is_lid_family);
+    match code {
+        400 if lid_addressed && !own.migrated && row.attempts <= 1 => {
+            plan::mark_unmigrated(tx, true)?;
+            requeue(tx, &mut row)?;
+            Ok(After::Anew)
+        }
+        429 => {
+            // The row stays as it is and goes again with the same bytes.
+            Ok(After::Pause(None))
+        }
+        500 | 503 if row.attempts <= 1 => Ok(After::Again(Duration::from_secs(5))),
+        code => {
+            if code == 463 && !lid_addressed {
+                // A migrated account's chats by number are refused like that.
+                plan::mark_unmigrated(tx, false)?;
+            }
+            fail(tx, &mut row, Some(code), meaning(code), now)?;
+            Ok(if code == 463 { After::IssueToken } else { After::Nothing })
+        }
+    }
+}
+
+fn meaning(code: u32) -> &'static str {
+    match code {
+        400 => "the server found the stanza malformed",
+        403 | 405 => "not allowed in this chat",
+        404 => "the recipient does not exist",
+        421 => "the chat's addressing has changed",
+        463 => "this account may not begin this chat now",
+        473 => "business content is refused",
+        475 => "the cap on new chats is reached",
+        479 => "the server found the stanza invalid",
+        500 | 503 => "the server is in trouble",
+        _ => "the server refused it",
+    }
+}
+
+fn sent(tx: &mut Tx<'_>, row: &mut Outgoing, ack: &ServerAck, now: UnixMillis) -> Result<After, StoreError> {
+    row.server_time = ack.t.and_then(|t| i64::try_from(t).ok());
+    row.stanza = None;
+    let missed = ack.phash.is_some() && row.reach_missed_until.is_none();
+    if missed {
+        row.reach_missed_until = Some(now.saturating_add(REACH));
+    }
+    // A receipt may have come before the ack.
+    row.state = row.state.max(OutgoingState::Sent);
+    tx.put_outgoing(row)?;
+    let timestamp = row.server_time.unwrap_or(now / 1000);
+    tell(tx, row, SendState::Sent { timestamp }, now)?;
+    Ok(if missed { After::ReachMissed } else { After::Nothing })
+}
+
+fn requeue(tx: &mut Tx<'_>, row: &mut Outgoing) -> Result<(), StoreError> {
+    row.state = OutgoingState::Queued;
+    row.stanza = None;
+    tx.put_outgoing(row)
+}
+
+/// Ends a row as failed.
+pub(crate) fn fail(
+    tx: &mut Tx<'_>,
+    row: &mut Outgoing,
+    code: Option<u32>,
+    detail: &str,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    row.state = OutgoingState::Failed;
+    row.stanza = None;
+    row.error = code;
+    row.detail = Some(detail.to_owned());
+    tx.put_outgoing(row)?;
+    tell(tx, row, SendState::Failed { code, detail: detail.to_owned() }, now)
+}
+
+/// Ends a row whose outcome is not known.
+pub(crate) fn give_up(tx: &mut Tx<'_>, row: &mut Outgoing, now: UnixMillis) -> Result<(), StoreError> {
+    row.state = OutgoingState::Unknown;
+    row.stanza = None;
+    tx.put_outgoing(row)?;
+    tell(tx, row, SendState::Unknown, now)
+}
+
+fn tell(tx: &mut Tx<'_>, row: &Outgoing, state: SendState, now: UnixMillis) -> Result<(), StoreError> {
+    let event = Event::Outgoing(Progress {
+        key: row.key.clone(),
+        chat: row.chat.clone(),
+        id: row.message_id.clone(),
+        state,
+    });
+    tx.push_event(&event.row(now), now).map(drop)
+}
+
+/// The chat of a row.
+pub(crate) fn chat_of(row: &Outgoing) -> Option<Jid> {
+    row.chat.parse().ok()
+}
