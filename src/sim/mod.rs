@@ -39,3 +39,6 @@ pub use world::{
     Ban, ConnectionId, DeviceRef, Namespace, NewAccount, NewAccountError, OutboxAck, OutboxItem,
     OutboxReceipt, OutboxRetry, Peer, SnapshotError,
 };
+
+#[cfg(test)]
+mod tests;

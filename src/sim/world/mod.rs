@@ -282,3 +282,8 @@ impl World {
         self.connections.iter().filter_map(|(id, connection)| Some((*id, connection.session()?)))
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! The world, tested with hand-made companions: what 09 §27 wants of the simulator alone.
+
+mod directory;
+mod lists;
+mod logins;
+mod messages;
+mod offline;
+mod pairing;
+mod receipts;
