@@ -25,6 +25,8 @@ use crate::wire::{Dialect, FrameDecoder, decode_node, encode_in};
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(20);
 /// How long a half-open connection stays silent at most.
 const HALF_OPEN_FOR: Duration = Duration::from_secs(600);
+/// How long a client may keep the last frames from being written.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// Undecodable frames in a row.
 const MAX_BAD_FRAMES: u32 = 5;
 
@@ -87,22 +89,24 @@ async fn talk<S: Stream>(
 ) {
     let (sink, stream) = socket.split();
     let Done { client, frames } = done;
-    let writer = tokio::spawn(write(sink, out, client.transport.seal));
-    let abort = writer.abort_handle();
+    let mut writer = tokio::spawn(write(sink, out, client.transport.seal));
     shared.with(|world| world.hello(id, client.client_static, &client.payload));
     let reader = Reader { shared, id, stream, frames, cipher: client.transport.open, bad: 0 };
     let clock = shared.clock;
-    tokio::select! {
+    let end = tokio::select! {
         biased;
-        written = writer => finish(clock, written.ok()).await,
-        end = reader.run() => {
-            if let End::Close(_) = end {
-                shared.with(|world| world.close(id));
-                clock.sleep(Duration::from_millis(20)).await;
-            }
-            abort.abort();
+        written = &mut writer => return finish(clock, written.ok()).await,
+        end = reader.run() => end,
+    };
+    if let End::Close(code) = end {
+        shared.with(|world| world.close(id, code));
+        tokio::select! {
+            biased;
+            written = &mut writer => return finish(clock, written.ok()).await,
+            () = clock.sleep(CLOSE_WITHIN) => {}
         }
     }
+    writer.abort();
 }
 
 /// The writer decides how the socket ends; it still holds its half.
@@ -145,7 +149,7 @@ async fn write<S: Stream>(
             }
             Out::Plaintext(bytes) => plaintext = bytes,
             Out::Raw(bytes) => frame = bytes,
-            Out::Close => return (End::Close(1000), sink),
+            Out::Close(code) => return (End::Close(code), sink),
             Out::Reset => return (End::Drop, sink),
             Out::HalfOpen => return (End::HalfOpen, sink),
         }

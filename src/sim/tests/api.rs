@@ -39,7 +39,11 @@ impl Api {
     async fn fails(&self, method: &str, path: &str, body: Option<Value>, code: &str) {
         let (status, answer) = self.call(method, path, body).await;
         assert!((400..600).contains(&status), "{path}: {status}");
-        assert_eq!((&answer["ok"], &answer["error"]["code"]), (&json!(false), &json!(code)), "{path}: {answer}");
+        assert_eq!(
+            (&answer["ok"], &answer["error"]["code"]),
+            (&json!(false), &json!(code)),
+            "{path}: {answer}"
+        );
     }
 }
 
@@ -49,10 +53,14 @@ async fn every_call_answers_in_its_shape() {
     let info = api.ok("GET", "/v1/info", None).await;
     assert_eq!(info["root_key"].as_str().unwrap().len(), 64);
     let a = api.ok("POST", "/v1/accounts", Some(json!({"push_name": "Ann"}))).await;
-    let b = api.ok("POST", "/v1/accounts", Some(json!({"number": "15557654321", "phone": {"online": true}}))).await;
+    let b = api
+        .ok("POST", "/v1/accounts", Some(json!({"number": "15557654321", "phone": {"online": true}})))
+        .await;
     assert_eq!((a["push_name"].as_str(), b["number"].as_str()), (Some("Ann"), Some("15557654321")));
     let a = a["number"].as_str().unwrap().to_owned();
-    let sent = api.ok("POST", &format!("/v1/accounts/{a}/send"), Some(json!({"to": "15557654321", "text": "hi"}))).await;
+    let sent = api
+        .ok("POST", &format!("/v1/accounts/{a}/send"), Some(json!({"to": "15557654321", "text": "hi"})))
+        .await;
     assert_eq!(sent["targets"], json!(["15557654321@s.whatsapp.net"]));
     let inbox = api.ok("GET", "/v1/accounts/15557654321/inbox?wait_ms=2000", None).await;
     assert_eq!((inbox["items"][0]["text"].as_str(), inbox["cursor"].as_str()), (Some("hi"), Some("1")));
@@ -107,8 +115,15 @@ async fn unknown_ids_fields_and_calls_are_errors() {
     api.fails("POST", "/v1/accounts", Some(json!({"number": a})), "bad-account").await;
     api.fails("POST", "/v1/clock", Some(json!({})), "bad-body").await;
     api.fails("POST", &format!("/v1/accounts/{a}/scan-qr"), Some(json!({"qr": "x"})), "bad-qr").await;
-    api.fails("POST", &format!("/v1/accounts/{a}/enter-code"), Some(json!({"code": "12345678"})), "bad-code").await;
-    api.fails("POST", &format!("/v1/accounts/{a}/send"), Some(json!({"to": "x@", "text": ""})), "bad-address").await;
+    api.fails("POST", &format!("/v1/accounts/{a}/enter-code"), Some(json!({"code": "12345678"})), "bad-code")
+        .await;
+    api.fails(
+        "POST",
+        &format!("/v1/accounts/{a}/send"),
+        Some(json!({"to": "x@", "text": ""})),
+        "bad-address",
+    )
+    .await;
     api.fails("POST", &format!("/v1/accounts/{a}/send"), Some(json!({"to": "1"})), "bad-body").await;
     api.fails("POST", &format!("/v1/accounts/{a}/unlink"), Some(json!({"device": 4})), "not-found").await;
     api.ok("POST", &format!("/v1/accounts/{a}/power"), Some(json!({"online": false}))).await;

@@ -2,8 +2,8 @@
 
 mod api;
 mod repeat;
-mod state;
 mod sockets;
+mod state;
 mod wire;
 
 use futures_util::{SinkExt, StreamExt};

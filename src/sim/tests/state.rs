@@ -42,6 +42,7 @@ async fn a_simulator_with_a_state_folder_comes_back_as_it_was() {
     let sim = Simulator::start(config()).await.unwrap();
     assert_eq!((sim.root_key(), sim.ca_pem()), (root, &*ca));
     sim.admin().send_text(&number, &other, "after").await.unwrap();
-    let texts: Vec<_> = sim.admin().inbox(&other, 0).await.unwrap().into_iter().map(|item| item.text).collect();
+    let texts: Vec<_> =
+        sim.admin().inbox(&other, 0).await.unwrap().into_iter().map(|item| item.text).collect();
     assert_eq!(texts, [Some("before".to_owned()), Some("after".to_owned())]);
 }

@@ -8,7 +8,8 @@ use super::connection::ConnectionId;
 use super::keys::KeySet;
 use super::queue::Queue;
 use crate::clock::UnixMillis;
-use crate::crypto::sha256;
+use crate::crypto::{PublicKey, sha256};
+use crate::signal::adv::key_index;
 use crate::sim::config::Profile;
 use crate::sim::seam::{InboxItem, Phone};
 use crate::sim::seed::SimRng;
@@ -231,6 +232,17 @@ impl Account {
             .filter(|(_, device)| device.keys.is_some())
             .map(|(id, device)| (id, device.pairing.as_ref().map(|pairing| pairing.key_index)));
         std::iter::once((0, None)).chain(companions).collect()
+    }
+
+    /// The account's identity key, which is device 0's.
+    pub fn identity(&self) -> Option<PublicKey> {
+        self.devices.get(&0).and_then(|device| device.keys.as_ref()).map(|keys| keys.identity)
+    }
+
+    /// Whether a key-index list is signed by the phone.
+    pub fn has_signed(&self, list: &SignedList) -> bool {
+        let signed = key_index::Signed::parse(&list.bytes);
+        signed.is_ok_and(|signed| self.identity().is_some_and(|key| signed.verify(&key).is_ok()))
     }
 
     /// The hash over the listed devices in one namespace (05a §4).

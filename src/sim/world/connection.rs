@@ -26,8 +26,8 @@ pub(crate) enum Out {
     Raw(Vec<u8>),
     /// A frame's plaintext, flag byte first.
     Plaintext(Vec<u8>),
-    /// Close in order.
-    Close,
+    /// Close in order, with this WebSocket code.
+    Close(u16),
     /// Drop the socket without a word.
     Reset,
     /// Stop reading and writing, keep the socket.
@@ -190,7 +190,7 @@ impl World {
             State::Handshake | State::Closing => {}
         }
         if delay_ms == 0 {
-            self.out(id, Out::Close);
+            self.out(id, Out::Close(1000));
         } else {
             self.timers.set(self.now_ms + delay_ms, Timer::Close(id));
         }
@@ -229,8 +229,9 @@ impl World {
 }
 
 impl World {
-    /// The reader gives up on a connection: it is closed in order.
-    pub(crate) fn close(&mut self, id: ConnectionId) {
+    /// The reader gives up on a connection: it is closed with this WebSocket code.
+    pub(crate) fn close(&mut self, id: ConnectionId, code: u16) {
+        self.out(id, Out::Close(code));
         self.end_with(id, None, 0);
     }
 }

@@ -131,7 +131,7 @@ impl World {
 
     fn due(&mut self, timer: Timer) {
         match timer {
-            Timer::Close(id) => self.out(id, Out::Close),
+            Timer::Close(id) => self.out(id, Out::Close(1000)),
             Timer::RefExpired(id) => self.ref_expired(id),
             Timer::PairingTimeout(id) => self.pairing_timed_out(id),
             Timer::HelloExpired(id) => self.hello_expired(id),

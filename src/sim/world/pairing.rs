@@ -132,6 +132,10 @@ impl World {
         let container = request.find("device-identity").and_then(Node::content_bytes);
         let container = container.ok_or(Refusal::BAD_REQUEST)?.into_owned();
         let list = request.find("key-index-list").and_then(signed_list).ok_or(Refusal::BAD_REQUEST)?;
+        let account = self.accounts.get(&origin.device.number).ok_or(Refusal::ITEM_NOT_FOUND)?;
+        if !account.has_signed(&list) {
+            return Err(Refusal::BAD_REQUEST);
+        }
         let id = self.take_ref(&text, &key)?;
         let account = self.accounts.get_mut(&origin.device.number).ok_or(Refusal::ITEM_NOT_FOUND)?;
         if account.companions().count() >= account.companions_max {

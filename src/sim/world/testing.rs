@@ -169,7 +169,8 @@ impl Companion {
         let iq = self.take("iq");
         let success = iq.find("pair-success").unwrap();
         let container = success.find("device-identity").unwrap().content_bytes().unwrap();
-        let verified = adv::companion::verify(&container, &self.secret, self.identity.public(), None).unwrap();
+        let verified =
+            adv::companion::verify(&container, &self.secret, self.identity.public(), None).unwrap();
         let linked = verified.sign(&self.identity, &random_bytes(&mut self.rng));
         let device = success.find("device").unwrap();
         (self.jid, self.lid) = (device.jid("jid"), device.jid("lid"));
@@ -282,7 +283,7 @@ impl Companion {
     pub fn is_closed(&mut self) -> bool {
         loop {
             match self.out.try_recv() {
-                Ok(Out::Close) | Err(mpsc::error::TryRecvError::Disconnected) => return true,
+                Ok(Out::Close(_)) | Err(mpsc::error::TryRecvError::Disconnected) => return true,
                 Ok(_) => {}
                 Err(mpsc::error::TryRecvError::Empty) => return false,
             }

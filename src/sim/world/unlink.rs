@@ -78,9 +78,11 @@ impl World {
             return Err(Refusal::FORBIDDEN);
         }
         let list = iq.find("key-index-list").and_then(signed_list).ok_or(Refusal::BAD_REQUEST)?;
-        if let Some(account) = self.accounts.get_mut(&origin.device.number) {
-            account.key_index_list = Some(list);
+        let account = self.accounts.get_mut(&origin.device.number).ok_or(Refusal::ITEM_NOT_FOUND)?;
+        if !account.has_signed(&list) {
+            return Err(Refusal::BAD_REQUEST);
         }
+        account.key_index_list = Some(list);
         Ok(Vec::new())
     }
 }

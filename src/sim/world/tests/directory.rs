@@ -60,7 +60,9 @@ fn keys_and_ids_have_their_lengths() {
     let user = &fetch(&mut lab, &mut asker, &[phone])[0];
     let len = |node: &Node, tag: &str| node.find(tag).unwrap().content_bytes().unwrap().len();
     assert_eq!((len(user, "registration"), len(user, "type"), len(user, "identity")), (4, 1, 32));
-    for (tag, parts) in [("skey", vec![("id", 3), ("value", 32), ("signature", 64)]), ("key", vec![("id", 3), ("value", 32)])] {
+    for (tag, parts) in
+        [("skey", vec![("id", 3), ("value", 32), ("signature", 64)]), ("key", vec![("id", 3), ("value", 32)])]
+    {
         let node = user.find(tag).unwrap();
         for (part, expected) in parts {
             assert_eq!(len(node, part), expected, "{tag}/{part}");
@@ -79,7 +81,8 @@ fn unknown_users_get_404_unknown_devices_406_and_devices_without_keys_404() {
     let phone = Jid::pn(&b).unwrap();
     let asked = [Jid::pn("15559999999").unwrap(), phone.with_device(7), fresh.jid.clone().unwrap(), phone];
     let users = fetch(&mut lab, &mut asker, &asked);
-    let codes: Vec<_> = users.iter().map(|user| user.find("error").and_then(|error| error.u64("code"))).collect();
+    let codes: Vec<_> =
+        users.iter().map(|user| user.find("error").and_then(|error| error.u64("code"))).collect();
     assert_eq!(codes, [Some(404), Some(406), Some(404), None]);
     let too_many: Vec<Node> = (0..1001).map(|_| Node::new("user").attr("jid", asked[0].clone())).collect();
     let answer = asker.iq(&mut lab, "encrypt", "get", Node::new("key").children(too_many));
@@ -112,13 +115,18 @@ fn uploads_are_judged_and_known_keys_skipped() {
 
     let mut nodes = companion.upload_node(20..=21);
     nodes[0] = Node::new("registration").bytes([0, 0, 0, 1]);
-    assert_eq!(error(&companion.iq_children(&mut lab, "encrypt", "set", nodes)), Some(406), "another registration");
+    assert_eq!(
+        error(&companion.iq_children(&mut lab, "encrypt", "set", nodes)),
+        Some(406),
+        "another registration"
+    );
 
     let nodes = companion.upload_node([20, 20]);
     assert_eq!(error(&companion.iq_children(&mut lab, "encrypt", "set", nodes)), Some(406), "an id twice");
 
     let mut nodes = companion.upload_node(1..=1);
-    let key = Node::new("key").child(Node::new("id").bytes([0, 0, 2])).child(Node::new("value").bytes([9; 32]));
+    let key =
+        Node::new("key").child(Node::new("id").bytes([0, 0, 2])).child(Node::new("value").bytes([9; 32]));
     nodes[3] = Node::new("list").child(key);
     companion.iq_children(&mut lab, "encrypt", "set", nodes);
     assert_eq!(lab.world.violations.count("prekey-id-reused"), 1);
@@ -152,7 +160,8 @@ fn rotation_replaces_the_signed_prekey_and_refuses_a_reused_id() {
     let mut rng = seed::stream(1, "rotate", "");
     let mut rotate = |companion: &Companion, id: u8| {
         let pair = crate::crypto::KeyPair::generate(&mut rng);
-        let signature = xeddsa::sign(&companion.identity, &[&pair.public().serialize()], &random_bytes(&mut rng));
+        let signature =
+            xeddsa::sign(&companion.identity, &[&pair.public().serialize()], &random_bytes(&mut rng));
         let skey = Node::new("skey")
             .child(Node::new("id").bytes([0, 0, id]))
             .child(Node::new("value").bytes(*pair.public().as_bytes()))

@@ -1,5 +1,5 @@
-use crate::signal::adv;
 use crate::crypto::PublicKey;
+use crate::signal::adv;
 use crate::sim::world::testing::{Companion, Lab};
 use crate::sim::world::{DeviceRef, Namespace};
 use crate::wire::{Jid, Node};
@@ -98,7 +98,10 @@ fn contacts_are_looked_up_in_every_form_and_unknown_ones_are_out() {
         })
         .collect();
     let known = format!("{b}@s.whatsapp.net");
-    assert_eq!(kinds, [(known, "in".to_owned()), ("15559999999@s.whatsapp.net".to_owned(), "out".to_owned())]);
+    assert_eq!(
+        kinds,
+        [(known, "in".to_owned()), ("15559999999@s.whatsapp.net".to_owned(), "out".to_owned())]
+    );
 }
 
 #[test]
@@ -132,7 +135,11 @@ fn peers_hear_of_new_and_removed_devices_in_the_form_they_asked_in() {
             assert_eq!(told.get("lid").is_some(), !by_lid, "lid only beside a PN");
             let operation = told.find(change).unwrap();
             let hash = operation.str("device_hash").unwrap();
-            assert_eq!(hash, lab.world.accounts[&b].device_hash(Namespace::of(&jid)), "the list after the change");
+            assert_eq!(
+                hash,
+                lab.world.accounts[&b].device_hash(Namespace::of(&jid)),
+                "the list after the change"
+            );
             let named = operation.find("device").unwrap();
             assert_eq!(named.jid("jid"), Some(jid.with_device(device)));
             let list = operation.find("key-index-list").unwrap();

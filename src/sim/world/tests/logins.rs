@@ -42,7 +42,10 @@ fn login_decision_table_row_by_row() {
     lab.world.ban(&number, Some(Ban { reason: 402, code: 101, expire: 3600 }));
     companion.login(&mut lab, false);
     let failure = companion.take("failure");
-    assert_eq!((failure.u64("reason"), failure.u64("code"), failure.u64("expire")), (Some(402), Some(101), Some(3600)));
+    assert_eq!(
+        (failure.u64("reason"), failure.u64("code"), failure.u64("expire")),
+        (Some(402), Some(101), Some(3600))
+    );
     for banned in [403, 406] {
         lab.world.ban(&number, Some(Ban { reason: banned, code: 0, expire: 0 }));
         companion.login(&mut lab, false);
@@ -146,7 +149,8 @@ fn a_clients_own_log_out_gets_its_result_first() {
     let mut companion = lab.companion(&number, 20);
     let mut other = lab.companion(&number, 20);
     companion.drain();
-    let foreign = Node::new("remove-companion-device").attr("jid", crate::wire::Jid::pn("15550009999").unwrap());
+    let foreign =
+        Node::new("remove-companion-device").attr("jid", crate::wire::Jid::pn("15550009999").unwrap());
     let refused = other.iq(&mut lab, "md", "set", foreign);
     assert_eq!(refused.find("error").unwrap().u64("code"), Some(400), "nobody's device");
     let remove = Node::new("remove-companion-device")

@@ -47,8 +47,7 @@ fn with_three_devices_per_side_each_copy_reaches_exactly_its_device() {
     let mut others: Vec<Companion> = (0..2).map(|_| lab.companion(&b, 20)).collect();
     own.iter_mut().chain(&mut others).for_each(|companion| drop(companion.drain()));
     let (pa, pb) = (lab.world.accounts[&a].pn.clone(), lab.world.accounts[&b].pn.clone());
-    let devices =
-        [pb.clone(), pb.with_device(1), pb.with_device(2), pa.clone(), pa.with_device(2)];
+    let devices = [pb.clone(), pb.with_device(1), pb.with_device(2), pa.clone(), pa.with_device(2)];
     let message = own[0].message("M1", &pb, &devices);
     let sent: Vec<Node> = message.find("participants").unwrap().nodes().cloned().collect();
     own[0].send(&mut lab, message);
@@ -81,7 +80,11 @@ fn phash_appears_iff_the_set_differs() {
         let message = pair.one.message(&format!("all {namespace:?}"), &to, &everybody);
         pair.one.send(&mut pair.lab, message);
         assert_eq!(pair.ack().str("phash"), None);
-        let message = pair.one.message(&format!("less {namespace:?}"), &to, &[everybody[0].clone(), everybody[2].clone()]);
+        let message = pair.one.message(
+            &format!("less {namespace:?}"),
+            &to,
+            &[everybody[0].clone(), everybody[2].clone()],
+        );
         pair.one.send(&mut pair.lab, message);
         let own = pair.lab.world.accounts[&pair.a].jid(namespace, 1);
         let expected = crate::sim::world::account::device_hash(everybody.into_iter().chain([own]));
@@ -176,8 +179,15 @@ fn bad_frames_of_signal_are_refused_with_479() {
     nibble[0] = 0x23;
     let mut other = pair.one.enc_with(&to, 0, 0);
     other.attrs[0].1 = "1".into();
-    let enc = |kind: &'static str, bytes: Vec<u8>| Node::new("enc").attr("v", "2").attr("type", kind).bytes(bytes);
-    let cases = [enc("pkmsg", nibble), enc("pkmsg", good[..20].to_vec()), enc("msg", vec![]), enc("bogus", good), other];
+    let enc =
+        |kind: &'static str, bytes: Vec<u8>| Node::new("enc").attr("v", "2").attr("type", kind).bytes(bytes);
+    let cases = [
+        enc("pkmsg", nibble),
+        enc("pkmsg", good[..20].to_vec()),
+        enc("msg", vec![]),
+        enc("bogus", good),
+        other,
+    ];
     for (id, enc) in cases.into_iter().enumerate() {
         let to_device = Node::new("to").attr("jid", to.clone()).child(enc);
         let message = Node::new("message")
@@ -274,7 +284,8 @@ fn a_restricted_recipient_wants_a_token_that_it_issued() {
     let message = pair.one.message("M", &to, &everybody);
     pair.one.send(&mut pair.lab, message);
     assert_eq!(pair.ack().u64("error"), Some(463));
-    let token = Node::new("token").attr("jid", pair.pn(&pair.a)).attr("t", "1").attr("type", "trusted_contact");
+    let token =
+        Node::new("token").attr("jid", pair.pn(&pair.a)).attr("t", "1").attr("type", "trusted_contact");
     pair.two.iq(&mut pair.lab, "privacy", "set", Node::new("tokens").child(token));
     let told = pair.one.find(|node| node.str("type").as_deref() == Some("privacy_token"));
     let token = told.find("tokens").unwrap().find("token").unwrap().content_bytes().unwrap().into_owned();

@@ -105,7 +105,8 @@ fn a_thousand_entries_come_in_batches_and_again_from_the_first_unanswered_on() {
     assert_eq!(marker(&again), Some(800));
     let same = |id: &str| {
         let find = |nodes: &[Node]| {
-            let node = nodes.iter().find(|node| node.tag == "message" && node.str("id").as_deref() == Some(id));
+            let node =
+                nodes.iter().find(|node| node.tag == "message" && node.str("id").as_deref() == Some(id));
             let node = node.unwrap();
             (node.str("t").unwrap().into_owned(), node.find("enc").unwrap().clone())
         };
@@ -210,11 +211,15 @@ fn strict_judge_finds_a_missing_notification_ack_after_60_s() {
     lab.later(60_000);
     assert!(lab.world.violations.count("unacked-notification") >= 1);
     let id = told.str("id").unwrap().into_owned();
-    let ack = Node::new("ack").attr("class", "notification").attr("id", id.clone()).attr("to", Jid::service());
+    let ack =
+        Node::new("ack").attr("class", "notification").attr("id", id.clone()).attr("to", Jid::service());
     one.send(&mut lab, ack);
     one.disconnect(&mut lab);
     one.login(&mut lab, false);
     lab.later(500);
     let again = one.drain();
-    assert!(again.iter().all(|node| node.str("id").as_deref() != Some(&*id)), "an acked one does not come again");
+    assert!(
+        again.iter().all(|node| node.str("id").as_deref() != Some(&*id)),
+        "an acked one does not come again"
+    );
 }

@@ -1,9 +1,9 @@
+use crate::crypto::{KeyPair, random_bytes};
 use crate::signal::link_code::{self, Code, FinishRandom};
 use crate::sim::seam::{Corrupt, PhoneCommand};
+use crate::sim::seed;
 use crate::sim::world::testing::{Companion, Lab};
 use crate::sim::world::{NewAccount, Outcome};
-use crate::crypto::{KeyPair, random_bytes};
-use crate::sim::seed;
 use crate::wire::{Jid, Node};
 
 #[test]
@@ -54,7 +54,10 @@ fn refs_live_60_s_then_20_s_each_and_5_s_grace() {
         lab.world.ops.remove(&op)
     };
     let first = scan(&mut lab, companion.qr(&iq, 0));
-    assert!(matches!(first, Some(Outcome::PairFailed { ref text, .. }) if text == "ref-expired"), "{first:?}");
+    assert!(
+        matches!(first, Some(Outcome::PairFailed { ref text, .. }) if text == "ref-expired"),
+        "{first:?}"
+    );
     assert_eq!(scan(&mut lab, companion.qr(&iq, 1)), None, "the second is good");
     companion.sign(&mut lab);
     assert!(!companion.is_closed());
@@ -142,8 +145,14 @@ fn the_fifth_companion_is_refused() {
     let (op, qr) = (lab.world.new_op(), fifth.qr(&iq, 0));
     lab.world.command(&number, PhoneCommand::ScanQr { op, qr, corrupt: None }).unwrap();
     let refused = lab.world.ops.remove(&op);
-    assert!(matches!(refused, Some(Outcome::PairFailed { ref code, .. }) if code == "companion-limit"), "{refused:?}");
-    assert!(fifth.drain().iter().all(|node| node.find("pair-success").is_none()), "the companion hears nothing");
+    assert!(
+        matches!(refused, Some(Outcome::PairFailed { ref code, .. }) if code == "companion-limit"),
+        "{refused:?}"
+    );
+    assert!(
+        fifth.drain().iter().all(|node| node.find("pair-success").is_none()),
+        "the companion hears nothing"
+    );
 }
 
 #[test]
@@ -273,7 +282,11 @@ fn code_hellos_are_refused_for_unknown_numbers_bad_displays_and_the_fourth_time(
     lab.later(3_600_000);
     let mut late = Companion::register(&mut lab, "b");
     late.take("iq");
-    assert_eq!(code(&CodeFlow::hello(&mut lab, &mut late, &number).1), None, "an hour later it is free again");
+    assert_eq!(
+        code(&CodeFlow::hello(&mut lab, &mut late, &number).1),
+        None,
+        "an hour later it is free again"
+    );
 }
 
 #[test]

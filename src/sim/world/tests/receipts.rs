@@ -87,7 +87,8 @@ fn a_retry_receipt_reaches_the_exact_device_and_lets_the_resend_through_once_per
     chat.two.drain();
     let from = got.jid("from").unwrap();
     let retry = Node::new("retry").attr("v", "1").attr("count", "1").attr("id", "M").attr("t", "1");
-    let asked = receipt("M", &from, Some("retry")).child(retry).child(Node::new("registration").bytes([0, 0, 0, 1]));
+    let asked =
+        receipt("M", &from, Some("retry")).child(retry).child(Node::new("registration").bytes([0, 0, 0, 1]));
     chat.two.send(&mut chat.lab, asked);
     let told = chat.one.take("receipt");
     assert_eq!(told.jid("from"), chat.two.jid);
@@ -144,7 +145,10 @@ fn presence_and_typing_go_to_those_who_watch() {
     let subscribe = Node::new("presence").attr("type", "subscribe").attr("to", to.clone());
     chat.one.send(&mut chat.lab, subscribe);
     let state = chat.one.take("presence");
-    assert_eq!((state.str("type").as_deref(), state.str("last").as_deref()), (Some("unavailable"), Some("none")));
+    assert_eq!(
+        (state.str("type").as_deref(), state.str("last").as_deref()),
+        (Some("unavailable"), Some("none"))
+    );
     let me = chat.one.jid.clone().unwrap().without_device();
     let typing = Node::new("chatstate").attr("to", me).child(Node::new("composing"));
     chat.two.send(&mut chat.lab, typing.clone());
