@@ -112,7 +112,7 @@ pub fn companion_hello(hello: CompanionHello) -> Node {
 
 /// The ref in the answer to stage 1.
 #[must_use]
-pub fn companion_hello_ref(answer: NodeRef<'_>) -> Option<Vec<u8>> {
+pub fn companion_hello_ref(answer: &Node) -> Option<Vec<u8>> {
     let reg = answer.find("link_code_companion_reg")?;
     Some(reg.find("link_code_pairing_ref")?.content_bytes()?.into_owned())
 }
@@ -165,4 +165,59 @@ pub fn link_code(notification: NodeRef<'_>) -> Option<LinkCode> {
         _ => return None,
     }
     Some(LinkCode::PrimaryHello { reference: reference?, wrapped_ephemeral, identity })
+}
+
+/// The options of a passkey request, from a notification or from the answer to [`passkey_options_query`]; as text,
+/// not parsed.
+#[must_use]
+pub fn passkey_options(stanza: NodeRef<'_>) -> Option<String> {
+    Some(stanza.find("passkey_request_options")?.content_text()?.into_owned())
+}
+
+/// Asks for the options again, without id.
+#[must_use]
+pub fn passkey_options_query() -> Node {
+    iq::get("md", Jid::service()).child(Node::new("passkey_request_options"))
+}
+
+/// Asks for the ref of the passkey gate, without id.
+#[must_use]
+pub fn passkey_ref_query() -> Node {
+    iq::get("md", Jid::service()).child(Node::new("ref"))
+}
+
+/// The text of the one child of this tag in an answer.
+#[must_use]
+pub fn child_text(answer: &Node, tag: &str) -> Option<String> {
+    Some(answer.find(tag)?.content_text()?.into_owned())
+}
+
+/// Assertion and commitment of the passkey gate, without id.
+#[must_use]
+pub fn passkey_prologue(credential_id: Vec<u8>, assertion: &str, prologue: Vec<u8>, proof: Option<[u8; 32]>) -> Node {
+    let proof = proof.map(|proof| Node::new("pairing_handoff_proof").bytes(proof.to_vec()));
+    let prologue = Node::new("passkey_prologue")
+        .child(Node::new("credential_id").bytes(credential_id))
+        .child(Node::new("webauthn_assertion").text_bytes(assertion))
+        .child(Node::new("prologue_payload").bytes(prologue))
+        .children(proof);
+    iq::set("md", Jid::service()).child(prologue)
+}
+
+/// The primary's ephemeral identity in a `crsc_continuation`: the serialized message.
+#[must_use]
+pub fn passkey_continuation(notification: NodeRef<'_>) -> Option<Vec<u8>> {
+    Some(notification.find("primary_ephemeral_identity")?.content_bytes()?.into_owned())
+}
+
+/// Opens the commitment of the passkey gate, without id.
+#[must_use]
+pub fn passkey_nonce(nonce: [u8; 32]) -> Node {
+    iq::set("md", Jid::service()).child(Node::new("companion_nonce").bytes(nonce.to_vec()))
+}
+
+/// The sealed keys of the passkey gate, without id.
+#[must_use]
+pub fn passkey_request(sealed: Vec<u8>) -> Node {
+    iq::set("md", Jid::service()).child(Node::new("encrypted_pairing_request").bytes(sealed))
 }
