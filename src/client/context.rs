@@ -1,11 +1,12 @@
 //! What every part of one account's client shares: store, time, chance, the current connection, the open questions,
 //! the observed state. It decides nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::client::chance::Chance;
 use crate::client::config::Config;
@@ -37,6 +38,10 @@ pub(crate) struct Shared {
     pub orders: Orders,
     /// Server time minus our wall time, in milliseconds.
     offset: AtomicI64,
+    /// Of the process, from its first login on (01 §14.2).
+    unified_session: OnceLock<u64>,
+    /// When the offline phase last cost a connection.
+    deaf: Mutex<Option<Instant>>,
 }
 
 /// What the messaging rooms can order the live connection to do.
@@ -62,6 +67,8 @@ impl Shared {
             inbox: Notify::new(),
             orders: Orders::default(),
             offset: AtomicI64::new(0),
+            unified_session: OnceLock::new(),
+            deaf: Mutex::new(None),
         })
     }
 
@@ -81,15 +88,27 @@ impl Shared {
         self.clock.wall_ms().saturating_add(self.offset.load(Ordering::Relaxed))
     }
 
-    /// Server time minus our wall time, in milliseconds.
-    pub fn offset_ms(&self) -> i64 {
-        self.offset.load(Ordering::Relaxed)
-    }
-
     /// The server says what time it is.
     pub fn note_server_time(&self, server_s: i64) {
         self.offset
             .store(server_s.saturating_mul(1000).saturating_sub(self.clock.wall_ms()), Ordering::Relaxed);
+    }
+
+    /// The number of this span of use, drawn from the server's clock at the first login of the process.
+    pub fn unified_session(&self) -> u64 {
+        const DAY: i64 = 86_400_000;
+        *self.unified_session.get_or_init(|| (self.server_ms() + 3 * DAY).rem_euclid(7 * DAY).unsigned_abs())
+    }
+
+    /// Whether a connection may be given up because its offline phase does not end: at most once in `gap`.
+    pub fn may_reconnect_deaf(&self, gap: Duration) -> bool {
+        let mut last = self.deaf.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let may = last.is_none_or(|last| now >= last + gap);
+        if may {
+            *last = Some(now);
+        }
+        may
     }
 
     /// Writes an event of its own (not part of another transaction) to the inbox.

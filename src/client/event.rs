@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::client::state::Stop;
 use crate::store::inbox::{MessageKey, NewEvent};
 use crate::store::{SecretBytes, UnixMillis};
 use crate::wire::Jid;
@@ -37,6 +38,57 @@ pub enum Event {
         /// The message that brought it.
         id: String,
     },
+    /// The account is linked.
+    Linked(Linked),
+    /// The account stands still until a person acts.
+    Stopped {
+        /// Why.
+        why: Stop,
+        /// Attributes of the `<failure>` that caused it, some of which are told once only.
+        details: Vec<(String, String)>,
+        /// When, Unix milliseconds.
+        at: UnixMillis,
+    },
+    /// The service will refuse the client version in use.
+    ClientExpires {
+        /// The version.
+        version: String,
+        /// From when on, Unix seconds.
+        at: i64,
+    },
+    /// Somebody registers this number on another phone.
+    NumberRegistration {
+        /// The id of the notification.
+        id: String,
+    },
+    /// A notification that is passed on as it came.
+    Notice(Notice),
+}
+
+/// What pair-success named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linked {
+    /// Own address with device.
+    pub jid: String,
+    /// The hidden one.
+    pub lid: Option<String>,
+    /// The phone's platform.
+    pub platform: String,
+    /// The business's name.
+    pub business: Option<String>,
+}
+
+/// A notification of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Its type.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// What it is about.
+    pub from: String,
+    /// The stanza, in list form.
+    pub stanza: serde_json::Value,
 }
 
 /// A message that came.
@@ -183,6 +235,11 @@ impl Event {
             Self::Outgoing(_) => "outgoing",
             Self::IdentityChanged { .. } => "identity_changed",
             Self::History { .. } => "history",
+            Self::Linked(_) => "linked",
+            Self::Stopped { .. } => "stopped",
+            Self::ClientExpires { .. } => "client_expires",
+            Self::NumberRegistration { .. } => "number_registration",
+            Self::Notice(_) => "notice",
         }
     }
 
@@ -226,6 +283,11 @@ impl Event {
             }
             Self::IdentityChanged { user, .. } => format!("identity:{user}:{now}"),
             Self::History { id, .. } => format!("history:{id}"),
+            Self::Linked(linked) => format!("linked:{}", linked.jid),
+            Self::Stopped { at, .. } => format!("stopped:{at}"),
+            Self::ClientExpires { version, at } => format!("client_expires:{version}:{at}"),
+            Self::NumberRegistration { id } => format!("number_registration:{id}"),
+            Self::Notice(notice) => format!("notice:{}:{}:{}", notice.kind, notice.from, notice.id),
         }
     }
 

@@ -1,19 +1,48 @@
-//! One account's life: connect, pair, log in, send, receive, retry, sync.
+//! One account's life: connect, pair, log in, send, receive, retry, sync. [`Client`] is the handle to one account;
+//! behind it runs one task.
+//!
+//! | folder or file | subject |
+//! |---|---|
+//! | `handle`, `pairing`, `delivery` | what the application holds: [`Client`], [`Pairing`], [`Events`] |
+//! | `life` | dial, log in, start-up, ends and what follows them |
+//! | `pair` | linking: QR, code, passkey gate |
+//! | `dispatch` | the one loop of stanzas |
+//! | `iq`, `link`, `line` | asking the server, writing to it, and what the messaging rooms see of both |
+//! | `net` | from an egress to decrypted frames |
+//! | `event`, `state`, `error` | what the application is told |
+//! | `config`, `profile`, `payload` | what a client is, and how it presents itself |
+//! | `context`, `chance` | what all parts share |
 
 pub mod chance;
 pub mod config;
 mod context;
+mod delivery;
 pub mod devices;
+mod dispatch;
+mod error;
 pub mod event;
+mod handle;
 pub mod iq;
 pub mod life;
 pub mod line;
 mod link;
 mod messaging;
 pub mod net;
+pub mod pair;
+mod pairing;
 pub mod payload;
 pub mod prekeys;
 pub mod profile;
 mod receive;
 pub mod send;
 pub mod state;
+
+pub use config::Config;
+pub use delivery::{Delivery, Events};
+pub use error::ClientError;
+pub use event::Event;
+pub use handle::Client;
+pub use pair::PairEvent;
+pub use pairing::Pairing;
+pub use profile::DeviceProfile;
+pub use state::{LogOut, State, Stop};

@@ -95,3 +95,60 @@ pub enum LogOut {
     /// The user asked for it.
     User,
 }
+
+impl Stop {
+    /// The stable name of the state.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::LoggedOut { .. } => "logged_out",
+            Self::Replaced => "replaced",
+            Self::ClientTooOld { .. } => "client_too_old",
+            Self::BadUserAgent => "bad_user_agent",
+            Self::TempBanned { .. } => "temp_banned",
+            Self::UnknownFailure { .. } => "unknown_failure",
+            Self::PhoneIdentityChanged => "phone_identity_changed",
+            Self::UserStopped => "user_stopped",
+        }
+    }
+
+    /// Whether the caller may leave it at `now` without a new link.
+    #[must_use]
+    pub fn may_resume(&self, now: UnixMillis) -> bool {
+        match self {
+            Self::LoggedOut { .. } => false,
+            Self::TempBanned { until, .. } => now >= *until,
+            _ => true,
+        }
+    }
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::LoggedOut { .. } => f.write_str("logged out; archive the account and link it anew"),
+            Self::Replaced => f.write_str(
+                "the same credentials are connected elsewhere; stop the other client, then resume",
+            ),
+            Self::ClientTooOld { version } => {
+                write!(f, "the service refuses client version {version}; give a newer one, then resume")
+            }
+            Self::BadUserAgent => {
+                f.write_str("the service refuses the user agent; correct the configuration")
+            }
+            Self::TempBanned { code, until } => {
+                write!(f, "banned for a time (code {code}), until {until} ms after the Unix epoch")
+            }
+            Self::UnknownFailure { reason: Some(reason) } => {
+                write!(f, "the service refused the login with {reason}; look into it before resuming")
+            }
+            Self::UnknownFailure { reason: None } => {
+                f.write_str("the service refused the login without a number; look into it before resuming")
+            }
+            Self::PhoneIdentityChanged => {
+                f.write_str("the phone has a new identity; check the phone, then resume or archive")
+            }
+            Self::UserStopped => f.write_str("stopped by the user"),
+        }
+    }
+}

@@ -194,7 +194,12 @@ pub fn child_text(answer: &Node, tag: &str) -> Option<String> {
 
 /// Assertion and commitment of the passkey gate, without id.
 #[must_use]
-pub fn passkey_prologue(credential_id: Vec<u8>, assertion: &str, prologue: Vec<u8>, proof: Option<[u8; 32]>) -> Node {
+pub fn passkey_prologue(
+    credential_id: Vec<u8>,
+    assertion: &str,
+    prologue: Vec<u8>,
+    proof: Option<[u8; 32]>,
+) -> Node {
     let proof = proof.map(|proof| Node::new("pairing_handoff_proof").bytes(proof.to_vec()));
     let prologue = Node::new("passkey_prologue")
         .child(Node::new("credential_id").bytes(credential_id))

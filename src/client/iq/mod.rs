@@ -58,9 +58,9 @@ impl Questions {
     ) -> Result<Node, IqError> {
         let until = self.clock.now() + deadline;
         let (number, id) = self.table().next_id();
-        let plaintext = encode(&question.attr("id", id.clone())).map_err(|_| IqError::Disconnected)?;
+        let plaintext = encode(&question.attr("id", id)).map_err(|_| IqError::Disconnected)?;
         let (answer, answered) = oneshot::channel();
-        self.table().open(number, Open { id, plaintext: plaintext.clone(), repeat, answer })?;
+        self.table().open(number, Open { plaintext: plaintext.clone(), repeat, answer })?;
         // The entry goes when the caller loses interest, too.
         let _entry = Entry { questions: self, number };
         if link.send_encoded(plaintext, true).await.is_err() && repeat == Repeat::Never {

@@ -11,7 +11,6 @@ use crate::wire::Node;
 /// One open question.
 #[derive(Debug)]
 pub(super) struct Open {
-    pub id: String,
     /// As it was written, for the next connection.
     pub plaintext: Vec<u8>,
     pub repeat: Repeat,
@@ -95,7 +94,7 @@ mod tests {
         let (answer, answered) = oneshot::channel();
         let (number, id) = table.next_id();
         let plaintext = id.clone().into_bytes();
-        table.open(number, Open { id, plaintext: plaintext.clone(), repeat, answer }).unwrap();
+        table.open(number, Open { plaintext: plaintext.clone(), repeat, answer }).unwrap();
         (plaintext, answered)
     }
 
@@ -127,7 +126,7 @@ mod tests {
         table.set_stopped(true);
         assert_eq!(waiter.try_recv().unwrap(), Err(IqError::Stopped));
         let (answer, _answered) = oneshot::channel();
-        let late = Open { id: "1.2-9".into(), plaintext: Vec::new(), repeat: Repeat::Never, answer };
+        let late = Open { plaintext: Vec::new(), repeat: Repeat::Never, answer };
         assert_eq!(table.open(9, late), Err(IqError::Stopped));
     }
 

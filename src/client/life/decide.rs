@@ -3,10 +3,7 @@
 
 use std::time::Duration;
 
-use crate::client::{
-    life::backoff::RATE_LIMIT_STEPS,
-    state::{LogOut, Stop},
-};
+use crate::client::state::{LogOut, Stop};
 use crate::clock::UnixMillis;
 use crate::stanza::{
     failure::Failure,
@@ -93,15 +90,6 @@ pub fn stream_error(error: &StreamError) -> (Verdict, Close) {
         _ if error.not_well_formed => (retry, Close::Now),
         _ => (retry, Close::AwaitServer),
     }
-}
-
-/// What follows a refused upgrade (01 §2): the plain backoff for the service's own troubles, five more steps for
-/// every other status.
-#[must_use]
-pub fn upgrade_refused(status: u16, retry_after: Option<Duration>) -> Retry {
-    let plain = matches!(status, 408 | 500 | 501 | 502 | 503 | 504);
-    let extra = if plain { 0 } else { RATE_LIMIT_STEPS };
-    Retry { extra, penalise: false, minimum: retry_after.unwrap_or_default() }
 }
 
 #[cfg(test)]
@@ -194,17 +182,5 @@ mod tests {
         assert_eq!(stream_error(&broken), (retry(), Close::Now));
         let unacked = StreamError { unacked: Some("3EB0".into()), ..StreamError::default() };
         assert_eq!(stream_error(&unacked), (retry(), Close::AwaitServer));
-    }
-
-    #[test]
-    fn a_refused_upgrade_waits_longer_unless_the_service_is_in_trouble() {
-        for status in [408, 500, 501, 502, 503, 504] {
-            assert_eq!(upgrade_refused(status, None), Retry::default(), "{status}");
-        }
-        let after = Duration::from_secs(30);
-        for status in [301, 400, 403, 404, 429] {
-            let told = Retry { extra: RATE_LIMIT_STEPS, penalise: false, minimum: after };
-            assert_eq!(upgrade_refused(status, Some(after)), told, "{status}");
-        }
     }
 }

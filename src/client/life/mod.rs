@@ -1,6 +1,24 @@
-//! The account's life.
+//! The account's life: one task that dials, logs in or registers, and decides what follows each end (protocol 01
+//! §14 to §19). The pure parts are files of their own.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `backoff`, `decide`, `keepalive`, `offline` | pure: delays, verdicts, liveness, the offline queue |
+//! | `run` | the loop: wanted or not, wait, connect, judge the end |
+//! | `connect` | dial and handshake, with the payload of a login or a registration |
+//! | `conn` | one live connection |
+//! | `startup` | from `<success>` to ready |
+//! | `stop` | standing still, and how that is stored |
 
 pub mod backoff;
+pub(crate) mod conn;
+mod connect;
 pub mod decide;
+pub(crate) mod end;
 pub mod keepalive;
 pub mod offline;
+mod run;
+mod startup;
+pub(crate) mod stop;
+
+pub(crate) use run::{CannotPair, Command, Life, PairRequest};

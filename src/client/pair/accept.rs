@@ -5,9 +5,9 @@ use prost::Message as _;
 use crate::client::config::PairCandidate;
 use crate::crypto::{KeyPair, PublicKey, random_bytes};
 use crate::proto::ClientPairingProps;
+use crate::signal::Address;
 use crate::signal::adv::{self, AdvSecret, companion};
 use crate::stanza::pair::PairSuccess;
-use crate::signal::Address;
 use crate::store::{Flag, Link, StoreError, Tx, UnixMillis};
 use crate::wire::Jid;
 

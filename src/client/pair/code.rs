@@ -92,7 +92,8 @@ impl Driver {
         let (noise, profile) = (*self.own.keys.noise.public(), self.own.profile.clone());
         let (ctx, link, limit) = (self.ctx.clone(), self.link.clone(), self.ctx.config.timeouts.iq);
         self.pending.push(Box::pin(async move {
-            let wrapped = tokio::task::spawn_blocking(move || link_code::wrap(&public, &code, &salt, &iv)).await;
+            let wrapped =
+                tokio::task::spawn_blocking(move || link_code::wrap(&public, &code, &salt, &iv)).await;
             let Ok(wrapped) = wrapped else { return Done::Hello(Err(IqError::Disconnected)) };
             let hello = pair::companion_hello(CompanionHello {
                 phone,
@@ -116,7 +117,8 @@ impl Driver {
             (Ok(reference), Some(flow)) => {
                 flow.reference = Some(reference);
                 let code = flow.code.display();
-                let valid_for = (flow.deadline()).saturating_duration_since(self.ctx.clock.now()).min(CODE_LIFE);
+                let valid_for =
+                    (flow.deadline()).saturating_duration_since(self.ctx.clock.now()).min(CODE_LIFE);
                 self.tell(PairEvent::PairingCode { code: code.clone(), valid_for });
                 let _ = asked.reply.send(Ok(code));
             }

@@ -121,7 +121,11 @@ impl Driver {
     }
 
     /// Runs until the connection is to be closed.
-    pub async fn run(&mut self, inputs: &mut mpsc::Receiver<Input>, commands: &mut mpsc::Receiver<Command>) -> Over {
+    pub async fn run(
+        &mut self,
+        inputs: &mut mpsc::Receiver<Input>,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> Over {
         loop {
             let deadline = self.deadline();
             let clock = self.ctx.clock;

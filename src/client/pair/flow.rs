@@ -68,11 +68,6 @@ impl Flow {
         }
     }
 
-    /// True from companion_finish on.
-    pub fn finish_sent(&self) -> bool {
-        self.last_hello.is_some()
-    }
-
     /// Judges a `primary_hello`; an accepted one counts and starts the wait for pair-success anew.
     pub fn accept<'a>(
         &mut self,
@@ -135,7 +130,7 @@ mod tests {
         assert_eq!(flow.accept(b"ref", good.0, None, now), Err(Ignored::Length));
         let late = now + CODE_LIFE + Duration::from_millis(1);
         assert_eq!(flow.accept(b"ref", good.0, good.1, late), Err(Ignored::Late));
-        assert!(!flow.finish_sent());
+        assert_eq!(flow.primary_identity, None);
         assert!(flow.accept(b"ref", good.0, good.1, now + CODE_LIFE).is_ok());
     }
 

@@ -19,7 +19,9 @@ pub(crate) mod keys;
 mod passkey;
 mod rotation;
 
-pub(crate) use driver::{Command, Driver, Input};
 pub use code::CodeError;
+pub(crate) use driver::PasskeyUnsupported;
+pub(crate) use driver::{Command, Driver, Input};
 pub use event::PairEvent;
 pub use passkey::Assertion;
+pub(crate) use passkey::GateInput;

@@ -120,7 +120,8 @@ impl Driver {
     /// Steps 1 and 2: the application is asked, the secret changes.
     async fn require(&mut self, options: String, limit: Duration) -> Result<(), Over> {
         let now = self.now();
-        let handoff = self.secret.as_ref().map(|old| Handoff { key: passkey::handoff_key(old).into(), at: now });
+        let handoff =
+            self.secret.as_ref().map(|old| Handoff { key: passkey::handoff_key(old).into(), at: now });
         self.gate = Gate::Asked { until: now + limit, handoff };
         let step = self.rotation.hide(AdvSecret::generate(&mut self.ctx.chance.fork()));
         self.take([step]).await?;
@@ -129,7 +130,10 @@ impl Driver {
     }
 
     /// The application's answer: step 3.
-    pub(super) async fn passkey(&mut self, answer: Result<Assertion, PasskeyUnsupported>) -> Result<(), Over> {
+    pub(super) async fn passkey(
+        &mut self,
+        answer: Result<Assertion, PasskeyUnsupported>,
+    ) -> Result<(), Over> {
         let Gate::Asked { handoff, .. } = std::mem::take(&mut self.gate) else {
             return Err(self.gate_failed("passkey_order", "an answer without a question"));
         };

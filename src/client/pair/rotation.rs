@@ -41,7 +41,12 @@ pub(crate) struct Rotation {
 
 impl Rotation {
     /// `<pair-device>` brought refs: they replace what there was.
-    pub fn pair_device<R: CryptoRng + ?Sized>(&mut self, refs: Vec<String>, now: Instant, rng: &mut R) -> Vec<Step> {
+    pub fn pair_device<R: CryptoRng + ?Sized>(
+        &mut self,
+        refs: Vec<String>,
+        now: Instant,
+        rng: &mut R,
+    ) -> Vec<Step> {
         self.refs = refs;
         self.told_exhausted = false;
         self.turn = (!self.refs.is_empty()).then(|| (0, now + FIRST));

@@ -1,0 +1,171 @@
+//! The one loop of stanzas: a frame's plaintext is decoded and goes to whoever knows its tag. Handlers may wait for
+//! the store, never for the server, whose answers come through this very loop.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `bad_frame` | frames that can't be decoded (03 §15) |
+//! | `bulletin` | `<ib>` (01 §15) |
+//! | `notice` | `<notification>` (05c §1) |
+
+mod bad_frame;
+mod bulletin;
+mod notice;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::client::life::conn::Conn;
+use crate::client::life::decide::{self, Close, Verdict};
+use crate::client::life::end::End;
+use crate::client::pair;
+use crate::stanza::failure::Failure;
+use crate::stanza::pair::PairSuccess;
+use crate::stanza::stream_error::StreamError;
+use crate::stanza::success::Success;
+use crate::stanza::{iq, pair as pair_stanza};
+use crate::store::StoreError;
+use crate::wire::{Arena, Jid, NodeRef, decode_lenient};
+
+use bad_frame::BadFrames;
+
+/// The bare end of a stream: flag byte, and the token where a stanza should begin.
+const BARE_STREAM_END: [u8; 2] = [0, 2];
+
+/// What a stanza means for the reader.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Read on.
+    Go,
+    /// The connection is over.
+    End(End),
+    /// The server will close; by us if it does not.
+    AwaitClose(End),
+}
+
+/// What the connection is for.
+pub(crate) enum Purpose {
+    /// Linking: what the server says goes to the pairing's driver.
+    Register(mpsc::Sender<pair::Input>),
+    /// A linked account's login.
+    LogIn,
+}
+
+/// See the module.
+pub(crate) struct Dispatcher {
+    conn: Arc<Conn>,
+    purpose: Purpose,
+    arena: Option<Arena>,
+    bad: BadFrames,
+}
+
+impl Dispatcher {
+    pub fn new(conn: Arc<Conn>, purpose: Purpose) -> Self {
+        Self { conn, purpose, arena: Some(Arena::new()), bad: BadFrames::default() }
+    }
+
+    /// Takes one frame's plaintext.
+    pub async fn frame(&mut self, plaintext: &[u8]) -> Next {
+        if plaintext == BARE_STREAM_END {
+            return Next::AwaitClose(End::Told(Verdict::Retry(decide::Retry::default())));
+        }
+        let mut arena = self.arena.take().unwrap_or_default();
+        let next = match decode_lenient(plaintext, &mut arena) {
+            Ok(decoded) => {
+                self.bad.good(decoded.trailing);
+                match self.stanza(decoded.root).await {
+                    Ok(next) => next,
+                    Err(error) => Next::End(End::Store(error.to_string())),
+                }
+            }
+            Err(error) if self.bad.bad(&error, plaintext.len()) => {
+                Next::End(End::GaveUp("too many bad frames"))
+            }
+            Err(_) => Next::Go,
+        };
+        self.arena = Some(arena);
+        next
+    }
+
+    /// No further frame is waiting: what was gathered is to be finished.
+    pub async fn quiet(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn stanza(&mut self, node: NodeRef<'_>) -> Result<Next, StoreError> {
+        let logged_in = matches!(self.purpose, Purpose::LogIn);
+        if logged_in && node.get("offline").is_some() {
+            let now = self.conn.ctx.clock.now();
+            self.conn.offline(|offline| offline.stanza(now));
+        }
+        match node.tag() {
+            "iq" => self.iq(node).await,
+            "success" if logged_in => self.conn.succeeded(Success::parse(node)),
+            "failure" => return Ok(Next::End(End::Failure(Failure::parse(node)))),
+            "stream:error" => return Ok(stream_error(node)),
+            "xmlstreamend" => {
+                return Ok(Next::AwaitClose(End::Told(Verdict::Retry(decide::Retry::default()))));
+            }
+            "ib" => self.bulletins(node).await?,
+            "notification" => self.notice(node).await?,
+            tag => tracing::debug!(tag, "a stanza of unknown kind is ignored"),
+        }
+        Ok(Next::Go)
+    }
+
+    async fn iq(&self, node: NodeRef<'_>) {
+        match node.str("type").as_deref() {
+            Some("result" | "error") => {
+                if !self.conn.ctx.questions.answer(node) {
+                    tracing::debug!("an answer that nobody waits for");
+                }
+            }
+            _ if iq::is_ping(node) => {
+                let to = node.jid("from").unwrap_or_else(Jid::service);
+                let pong = iq::result(to, node.str("id").as_deref());
+                // A connection that breaks here is noticed by its reader.
+                let _ = self.conn.link.send(&pong).await;
+            }
+            _ => self.pairing_iq(node).await,
+        }
+    }
+
+    async fn pairing_iq(&self, node: NodeRef<'_>) {
+        let from_server = node.jid("from").is_none_or(|from| from == Jid::service());
+        let Some(id) = node.str("id").filter(|_| from_server) else { return };
+        if let Some(pair_device) = node.find("pair-device") {
+            let _ = self.conn.link.send(&iq::result(Jid::service(), Some(&id))).await;
+            self.to_pairing(pair::Input::PairDevice { refs: pair_stanza::refs(pair_device) }).await;
+        } else if node.find("pair-success").is_some() {
+            let told = Box::new(PairSuccess::parse(node));
+            match &self.purpose {
+                Purpose::Register(_) => {
+                    self.to_pairing(pair::Input::PairSuccess { id: id.into_owned(), told }).await;
+                }
+                // Never overwrites a link.
+                Purpose::LogIn => {
+                    let _ = self.conn.link.send(&iq::error(Jid::service(), &id, 500, "internal-error")).await;
+                }
+            }
+        } else {
+            tracing::debug!("an unknown question of the server is ignored");
+        }
+    }
+
+    /// Hands something to the pairing's driver, if this is a registration connection.
+    async fn to_pairing(&self, input: pair::Input) {
+        if let Purpose::Register(inputs) = &self.purpose {
+            // A driver that is gone closes the connection.
+            let _ = inputs.send(input).await;
+        }
+    }
+}
+
+fn stream_error(node: NodeRef<'_>) -> Next {
+    let error = StreamError::parse(node);
+    tracing::info!(?error, "the server ends the stream");
+    match decide::stream_error(&error) {
+        (verdict, Close::Now) => Next::End(End::Told(verdict)),
+        (verdict, Close::AwaitServer) => Next::AwaitClose(End::Told(verdict)),
+    }
+}

@@ -1,0 +1,160 @@
+//! The handle to one account. Cheap to clone; the account's task ends when the last clone is gone or [`Client::close`]
+//! was called.
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::chance::Chance;
+use super::config::Config;
+use super::context::{Context, Shared};
+use super::delivery::Events;
+use super::error::ClientError;
+use super::life::{Command, Life, PairRequest, stop};
+use super::pairing::Pairing;
+use super::state::{State, Stop};
+use crate::clock::Clock;
+use crate::store::{Store, StoreError};
+
+/// Commands that may wait for the account's task.
+const COMMANDS: usize = 16;
+/// Pairing events that may wait for their reader.
+const PAIR_EVENTS: usize = 64;
+
+/// The handle to one account.
+#[derive(Clone)]
+pub struct Client {
+    ctx: Context,
+    commands: mpsc::Sender<Command>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("state", &*self.ctx.state.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Opens a client on an account's store, with the machine's clock and randomness. It does not connect by itself.
+    ///
+    /// # Errors
+    /// [`ClientError::Store`].
+    pub async fn open(store: Store, config: Config) -> Result<Self, ClientError> {
+        Self::open_with(store, config, Clock::system(), Chance::system()).await
+    }
+
+    /// As [`open`](Self::open), with a clock and a source of randomness of one's own (virtual runs).
+    ///
+    /// # Errors
+    /// [`ClientError::Store`].
+    pub async fn open_with(
+        store: Store,
+        config: Config,
+        clock: Clock,
+        chance: Chance,
+    ) -> Result<Self, ClientError> {
+        let (linked, stopped) =
+            store.read(|tx| Ok::<_, StoreError>((tx.link()?.is_some(), stop::load(tx)?))).await?;
+        let state = match (&stopped, linked) {
+            (Some(stop), _) => State::Stopped(stop.clone()),
+            (None, true) => State::Offline,
+            (None, false) => State::Unpaired,
+        };
+        let ctx = Shared::new(config, store, clock, chance, state);
+        ctx.questions.set_stopped(stopped.is_some());
+        let (commands, orders) = mpsc::channel(COMMANDS);
+        tokio::spawn(Life::new(ctx.clone(), orders, linked, stopped).run());
+        Ok(Self { ctx, commands })
+    }
+
+    /// Wants the account connected from now on, through every loss of the connection. Leaves a stop state that is
+    /// the caller's to leave.
+    ///
+    /// # Errors
+    /// [`ClientError::NotLinked`], [`ClientError::Stopped`], [`ClientError::Closed`].
+    pub async fn connect(&self) -> Result<(), ClientError> {
+        if *self.ctx.state.borrow() == State::Unpaired {
+            return Err(ClientError::NotLinked);
+        }
+        let answer = self.command(Command::Connect).await?;
+        answer.map_err(ClientError::Stopped)
+    }
+
+    /// Wants it disconnected from now on. Returns when the connection is closed.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`].
+    pub async fn disconnect(&self) -> Result<(), ClientError> {
+        self.command(Command::Disconnect).await
+    }
+
+    /// Links the account: QR codes come as events, a code for the phone on request. After
+    /// [`PairSuccess`](super::pair::PairEvent::PairSuccess) the account logs in and stays connected.
+    ///
+    /// # Errors
+    /// [`ClientError::Linked`], [`ClientError::Stopped`], [`ClientError::Closed`].
+    pub async fn pair(&self) -> Result<Pairing, ClientError> {
+        let (events, told) = mpsc::channel(PAIR_EVENTS);
+        let (pair_commands, commands) = mpsc::channel(COMMANDS);
+        let (started, answer) = oneshot::channel();
+        let request = PairRequest { events, commands, started };
+        self.commands.send(Command::Pair(request)).await.map_err(|_| ClientError::Closed)?;
+        answer.await.map_err(|_| ClientError::Closed)??;
+        Ok(Pairing::new(told, pair_commands))
+    }
+
+    /// Removes the link: the server is told if it can be reached (a few seconds at most), and the account stands
+    /// still as logged out. Its store is then to be archived.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`].
+    pub async fn log_out(&self) -> Result<(), ClientError> {
+        self.command(Command::LogOut).await
+    }
+
+    /// Ends the account's task: flushes, closes the connection. The store stays open.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`].
+    pub async fn close(&self) -> Result<(), ClientError> {
+        self.command(Command::Exit).await
+    }
+
+    /// Where the account stands, to watch.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.ctx.state.subscribe()
+    }
+
+    /// Waits until the account may send.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`] if it stands still instead; [`ClientError::Closed`].
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        let mut state = self.state();
+        let told = state.wait_for(|state| matches!(state, State::Ready | State::Stopped(_))).await;
+        match &*told.map_err(|_| ClientError::Closed)? {
+            State::Stopped(stop) => Err(ClientError::Stopped(Stop::clone(stop))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The account's events, from the oldest that is not acknowledged.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(self.ctx.clone())
+    }
+
+    /// Which device profile, link and keys the account has, for those who show it.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.ctx.store
+    }
+
+    async fn command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, ClientError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| ClientError::Closed)?;
+        answer.await.map_err(|_| ClientError::Closed)
+    }
+}

@@ -1,0 +1,183 @@
+//! From `<success>` to "ready": the order of protocol 01 §14.2, with the offline phase of §15.1. An error of a part
+//! is reported and start-up goes on; only a dead connection stops it.
+
+use std::time::Duration;
+
+use super::conn::{Conn, lock};
+use super::end::End;
+use super::offline::{Action, BATCH, Offline};
+use crate::client::iq::Repeat;
+use crate::client::state::State;
+use crate::stanza::success::Success;
+use crate::stanza::{ib, iq};
+use crate::store::{Flag, StoreError};
+
+/// How often a missing end of the offline phase may cost a connection.
+const DEAF_GAP: Duration = Duration::from_secs(3600);
+
+/// Runs a login from its first stanza on. It ends only with the connection; after "ready" it waits.
+pub(crate) async fn run(conn: &Conn, passive: bool, work: impl Future<Output = ()>) -> End {
+    let Some(success) = first_success(conn).await else { return End::GaveUp("no first stanza within 60 s") };
+    match begin(conn, &success, passive).await {
+        Ok(()) => {}
+        Err(error) => return End::Store(error.to_string()),
+    }
+    let ctx = &conn.ctx;
+    if passive {
+        let limit = ctx.config.timeouts.startup_work;
+        tokio::select! {
+            biased;
+            () = work => {}
+            () = ctx.clock.sleep(limit) => tracing::warn!("the work before the queue took too long"),
+        }
+    }
+    let told = async {
+        if passive {
+            activate(conn).await;
+        }
+    };
+    // In this order: what is asked again goes behind `<active/>`.
+    let ((), end) = tokio::join!(biased; told, async {
+        repeat_questions(conn).await;
+        offline_phase(conn).await
+    });
+    if let Some(end) = end {
+        return end;
+    }
+    ctx.show(State::Ready);
+    after_ready(conn).await
+}
+
+/// Open questions of the connection before are written again.
+async fn repeat_questions(conn: &Conn) {
+    for plaintext in conn.ctx.questions.to_repeat() {
+        // A connection that breaks here is noticed by its reader.
+        let _ = conn.link.send_encoded(plaintext, true).await;
+    }
+}
+
+async fn first_success(conn: &Conn) -> Option<Success> {
+    let mut success = conn.success.subscribe();
+    tokio::select! {
+        biased;
+        told = success.wait_for(Option::is_some) => told.ok().and_then(|told| told.clone()),
+        () = conn.ctx.clock.sleep(conn.ctx.config.timeouts.first_stanza) => None,
+    }
+}
+
+/// Steps 1 and 2.
+async fn begin(conn: &Conn, success: &Success, passive: bool) -> Result<(), StoreError> {
+    let ctx = &conn.ctx;
+    if let Some(time) = success.server_time {
+        ctx.note_server_time(time);
+    }
+    *lock(&conn.offline) = Some(Offline::new(ctx.clock.now(), passive));
+    let (lid, now) = (success.lid.clone(), ctx.clock.wall_ms());
+    let synced = ctx
+        .store
+        .write(move |tx| -> Result<bool, StoreError> {
+            let mut login = tx.login()?;
+            let again = login.last_success.is_some();
+            login.last_success = Some(now);
+            login.banned_until = None;
+            tx.set_login(&login)?;
+            if let (Some(lid), Some(mut link)) = (lid, tx.link()?)
+                && link.lid.as_deref() != Some(lid.to_string().as_str())
+            {
+                if let Ok(pn) = link.pn.parse::<crate::wire::Jid>() {
+                    tx.put_mapping(&pn.to_user().to_string(), &lid.to_user().to_string())?;
+                }
+                link.lid = Some(lid.to_string());
+                tx.set_link(Some(&link))?;
+            }
+            Ok(again || !tx.flag(Flag::InitialSyncNeeded)?)
+        })
+        .await?;
+    ctx.current.set(Some(conn.link.clone()));
+    ctx.show(State::CatchingUp);
+    if synced {
+        // A connection that breaks here is noticed by its reader.
+        let _ = conn.link.send(&ib::unified_session(ctx.unified_session())).await;
+    }
+    Ok(())
+}
+
+/// `<active/>`: the server may deliver.
+async fn activate(conn: &Conn) {
+    let ctx = &conn.ctx;
+    conn.offline(|offline| offline.activated(ctx.clock.now()));
+    let limit = ctx.config.timeouts.iq;
+    if let Err(error) = ctx.questions.ask(&conn.link, iq::active(), Repeat::Never, limit).await {
+        tracing::warn!(%error, "the server did not take <active/>");
+    }
+}
+
+/// Step 5: asks until the end marker, or goes on without it.
+async fn offline_phase(conn: &Conn) -> Option<End> {
+    loop {
+        let action = match next_action(conn).await {
+            Some(action) => action,
+            None => return None,
+        };
+        let sent = match action {
+            Action::Wait => Ok(()),
+            Action::Request => conn.link.send(&ib::offline_batch(BATCH)).await,
+            // Nobody waits for this answer: the phase goes on by its signs.
+            Action::Activate => conn.link.send(&iq::active().attr("id", conn.ctx.questions.id())).await,
+            Action::GoOn { ask_again } => {
+                if ask_again {
+                    tracing::warn!("fewer offline stanzas came than announced");
+                    let _ = conn.link.send(&ib::offline_batch(BATCH)).await;
+                }
+                return None;
+            }
+            Action::Reconnect => return Some(End::GaveUp("the offline queue did not end")),
+        };
+        if sent.is_err() {
+            return Some(End::GaveUp("the connection broke"));
+        }
+    }
+}
+
+/// Waits for the next thing to do; `None` once the phase is over.
+async fn next_action(conn: &Conn) -> Option<Action> {
+    loop {
+        let deadline = match &*lock(&conn.offline) {
+            Some(offline) if !offline.is_over() => offline.deadline(0),
+            _ => return None,
+        };
+        let deadline = deadline?;
+        tokio::select! {
+            biased;
+            () = conn.offline_moved.notified() => {}
+            () = conn.ctx.clock.sleep_until(deadline) => {
+                let now = conn.ctx.clock.now();
+                return lock(&conn.offline).as_mut().map(|offline| offline.poll(now, 0));
+            }
+        }
+    }
+}
+
+/// The guard against a phase that never ended: one more minute, then the connection is given up.
+async fn after_ready(conn: &Conn) -> End {
+    loop {
+        let deadline = lock(&conn.offline).as_ref().and_then(|offline| offline.deadline(0));
+        let Some(deadline) = deadline else { return std::future::pending().await };
+        tokio::select! {
+            biased;
+            () = conn.offline_moved.notified() => {}
+            () = conn.ctx.clock.sleep_until(deadline) => {
+                let now = conn.ctx.clock.now();
+                let action = lock(&conn.offline).as_mut().map(|offline| offline.poll(now, 0));
+                if action == Some(Action::Reconnect) && conn.ctx.may_reconnect_deaf(DEAF_GAP) {
+                    return End::GaveUp("the offline queue did not end");
+                }
+            }
+        }
+    }
+}
+
+/// The work before the queue (01 §14.1), all parts at once. An error of one does not hold up the others.
+pub(crate) async fn work(conn: &Conn) {
+    let _ = conn;
+}
