@@ -1,6 +1,8 @@
 //! The handle to one account. Cheap to clone; the account's task ends when the last clone is gone or [`Client::close`]
 //! was called.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::chance::Chance;
@@ -9,10 +11,14 @@ use super::context::{Context, Shared};
 use super::delivery::Events;
 use super::error::ClientError;
 use super::life::{Command, Life, PairRequest, stop};
+use super::messaging::Messaging;
 use super::pairing::Pairing;
+use super::send::{Accepted, SendError, SendOutcome};
 use super::state::{State, Stop};
 use crate::clock::Clock;
+use crate::proto::Message;
 use crate::store::{Store, StoreError};
+use crate::wire::Jid;
 
 /// Commands that may wait for the account's task.
 const COMMANDS: usize = 16;
@@ -23,6 +29,7 @@ const PAIR_EVENTS: usize = 64;
 #[derive(Clone)]
 pub struct Client {
     ctx: Context,
+    messaging: Arc<Messaging>,
     commands: mpsc::Sender<Command>,
 }
 
@@ -61,8 +68,17 @@ impl Client {
         let ctx = Shared::new(config, store, clock, chance, state);
         ctx.questions.set_stopped(stopped.is_some());
         let (commands, orders) = mpsc::channel(COMMANDS);
-        tokio::spawn(Life::new(ctx.clone(), orders, linked, stopped).run());
-        Ok(Self { ctx, commands })
+        let messaging = Messaging::new(ctx.clone());
+        let work = Arc::clone(&messaging);
+        let life = Life::new(ctx.clone(), Arc::clone(&messaging), orders, linked, stopped);
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = life.run() => {}
+                () = work.run() => {}
+            }
+        });
+        Ok(Self { ctx, messaging, commands })
     }
 
     /// Wants the account connected from now on, through every loss of the connection. Leaves a stop state that is
@@ -116,6 +132,46 @@ impl Client {
     /// [`ClientError::Closed`].
     pub async fn close(&self) -> Result<(), ClientError> {
         self.command(Command::Exit).await
+    }
+
+    /// Accepts a text for a user. It goes out as soon as it can, also after a restart; the same `key` never sends
+    /// twice.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was accepted.
+    pub async fn send_text(&self, to: &Jid, text: &str, key: &str) -> Result<Accepted, SendError> {
+        self.messaging.send_text(to, text, key).await
+    }
+
+    /// As [`send_text`](Self::send_text), for any kind of message.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was accepted.
+    pub async fn send(&self, to: &Jid, message: Message, key: &str) -> Result<Accepted, SendError> {
+        self.messaging.send(to, message, key).await
+    }
+
+    /// What became of the send with this key; waits until that is known. `None`: there is no such send.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn outcome(&self, key: &str) -> Result<Option<SendOutcome>, SendError> {
+        self.messaging.outcome(key).await
+    }
+
+    /// The user has read messages of one author in a chat (`played`: listened to or watched them): its devices and the
+    /// author are told, now or at the next connection.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn mark_read(
+        &self,
+        chat: &Jid,
+        author: &Jid,
+        ids: Vec<String>,
+        played: bool,
+    ) -> Result<(), StoreError> {
+        self.messaging.mark_read(chat, author, ids, played).await
     }
 
     /// Where the account stands, to watch.

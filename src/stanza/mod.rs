@@ -21,6 +21,7 @@ pub mod outgoing;
 pub mod pair;
 pub mod phash;
 pub mod prekeys;
+pub mod props;
 pub mod receipt;
 pub mod retry;
 pub mod stream_error;

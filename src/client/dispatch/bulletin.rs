@@ -31,7 +31,7 @@ impl Dispatcher {
                 Bulletin::Other(tag) => tracing::debug!(tag, "a bulletin is ignored"),
             }
         }
-        if !dirty.is_empty() && matches!(self.purpose, Purpose::LogIn) {
+        if !dirty.is_empty() && matches!(self.purpose, Purpose::LogIn(_)) {
             self.clean(&dirty).await;
         }
         Ok(())

@@ -18,7 +18,9 @@ use tokio::sync::mpsc;
 use crate::client::life::conn::Conn;
 use crate::client::life::decide::{self, Close, Verdict};
 use crate::client::life::end::End;
+use crate::client::messaging::Messaging;
 use crate::client::pair;
+use crate::stanza::ack::{Answerable, ServerAck};
 use crate::stanza::failure::Failure;
 use crate::stanza::pair::PairSuccess;
 use crate::stanza::stream_error::StreamError;
@@ -48,7 +50,7 @@ pub(crate) enum Purpose {
     /// Linking: what the server says goes to the pairing's driver.
     Register(mpsc::Sender<pair::Input>),
     /// A linked account's login.
-    LogIn,
+    LogIn(Arc<Messaging>),
 }
 
 /// See the module.
@@ -87,20 +89,18 @@ impl Dispatcher {
         next
     }
 
-    /// No further frame is waiting: what was gathered is to be finished.
-    pub async fn quiet(&mut self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
     async fn stanza(&mut self, node: NodeRef<'_>) -> Result<Next, StoreError> {
-        let logged_in = matches!(self.purpose, Purpose::LogIn);
-        if logged_in && node.get("offline").is_some() {
+        let messaging = match &self.purpose {
+            Purpose::LogIn(messaging) => Some(messaging),
+            Purpose::Register(_) => None,
+        };
+        if messaging.is_some() && node.get("offline").is_some() {
             let now = self.conn.ctx.clock.now();
             self.conn.offline(|offline| offline.stanza(now));
         }
         match node.tag() {
             "iq" => self.iq(node).await,
-            "success" if logged_in => self.conn.succeeded(Success::parse(node)),
+            "success" if messaging.is_some() => self.conn.succeeded(Success::parse(node)),
             "failure" => return Ok(Next::End(End::Failure(Failure::parse(node)))),
             "stream:error" => return Ok(stream_error(node)),
             "xmlstreamend" => {
@@ -108,6 +108,16 @@ impl Dispatcher {
             }
             "ib" => self.bulletins(node).await?,
             "notification" => self.notice(node).await?,
+            "message" | "status" | "receipt" => match messaging {
+                Some(messaging) => messaging.stanza(node.to_node()).await,
+                None => tracing::debug!("a message on a registration connection is ignored"),
+            },
+            "ack" => match (messaging, ServerAck::parse(node)) {
+                (Some(messaging), Ok(ack)) => messaging.ack(ack),
+                _ => tracing::debug!("an ack that can't be read"),
+            },
+            "call" => self.call(node).await?,
+            "error" => tracing::warn!(code = node.u64("code"), "the server could not read a stanza of ours"),
             tag => tracing::debug!(tag, "a stanza of unknown kind is ignored"),
         }
         Ok(Next::Go)
@@ -143,13 +153,23 @@ impl Dispatcher {
                     self.to_pairing(pair::Input::PairSuccess { id: id.into_owned(), told }).await;
                 }
                 // Never overwrites a link.
-                Purpose::LogIn => {
+                Purpose::LogIn(_) => {
                     let _ = self.conn.link.send(&iq::error(Jid::service(), &id, 500, "internal-error")).await;
                 }
             }
         } else {
             tracing::debug!("an unknown question of the server is ignored");
         }
+    }
+
+    /// A call is shown and acked; it is not taken here.
+    async fn call(&self, node: NodeRef<'_>) -> Result<(), StoreError> {
+        if let (Purpose::LogIn(_), Ok(Some(answer))) = (&self.purpose, Answerable::of(node)) {
+            self.show(node, "call").await?;
+            // A connection that breaks here gets the stanza again.
+            let _ = self.conn.link.send(&answer.ack(None)).await;
+        }
+        Ok(())
     }
 
     /// Hands something to the pairing's driver, if this is a registration connection.

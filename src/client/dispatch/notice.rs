@@ -2,6 +2,7 @@
 
 use super::{Dispatcher, Purpose};
 use crate::client::event::{Event, Notice};
+use crate::client::messaging::Messaging;
 use crate::client::pair::{self, GateInput};
 use crate::stanza::ack::{Answerable, Nack};
 use crate::stanza::pair as pair_stanza;
@@ -9,7 +10,8 @@ use crate::store::StoreError;
 use crate::wire::{NodeRef, json};
 
 /// Types that are acked, and shown to the application as they are.
-const SHOWN: [&str; 19] = [
+const SHOWN: [&str; 20] = [
+    "account_sync",
     "picture",
     "status",
     "contacts",
@@ -44,10 +46,16 @@ impl Dispatcher {
         let kind = node.str("type").unwrap_or_default();
         let nack = match (&self.purpose, kind.as_ref()) {
             (Purpose::Register(_), kind) => return self.pairing_notice(node, kind, &answer).await,
-            (Purpose::LogIn, "registration") => self.number_registered(node).await?,
-            (Purpose::LogIn, "server") => None,
-            (Purpose::LogIn, kind) if SHOWN.contains(&kind) => self.show(node, kind).await?,
-            (Purpose::LogIn, kind) => {
+            (Purpose::LogIn(messaging), kind)
+                if Messaging::takes_notification(kind, node.find("devices").is_some()) =>
+            {
+                messaging.stanza(node.to_node()).await;
+                return Ok(());
+            }
+            (Purpose::LogIn(_), "registration") => self.number_registered(node).await?,
+            (Purpose::LogIn(_), "server") => None,
+            (Purpose::LogIn(_), kind) if SHOWN.contains(&kind) => self.show(node, kind).await?,
+            (Purpose::LogIn(_), kind) => {
                 self.show(node, kind).await?;
                 Some(Nack::UnrecognizedStanza)
             }
@@ -110,7 +118,7 @@ impl Dispatcher {
         Ok(None)
     }
 
-    async fn show(&self, node: NodeRef<'_>, kind: &str) -> Result<Option<Nack>, StoreError> {
+    pub(super) async fn show(&self, node: NodeRef<'_>, kind: &str) -> Result<Option<Nack>, StoreError> {
         let notice = Notice {
             kind: kind.to_owned(),
             id: node.str("id").unwrap_or_default().into_owned(),

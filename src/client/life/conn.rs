@@ -178,11 +178,6 @@ impl Conn {
                     closing.get_or_insert((limit, end));
                 }
             }
-            if !reader.ready()
-                && let Err(error) = dispatcher.quiet().await
-            {
-                return End::Store(error.to_string());
-            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::store::{CachedCert, Flag, ServerChain, StoreError, Tx};
 use crate::wire::Jid;
 
 /// Fewer unused one-time prekeys than this are uploaded before the queue (01 §14.1).
-const PREKEYS_MIN: u64 = 5;
+pub(crate) const PREKEYS_MIN: u64 = 5;
 
 /// What one account remembers between its dials.
 #[derive(Debug, Default)]

@@ -17,6 +17,7 @@ pub mod decide;
 pub(crate) mod end;
 pub mod keepalive;
 pub mod offline;
+pub(crate) mod props;
 mod run;
 mod startup;
 pub(crate) mod stop;

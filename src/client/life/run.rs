@@ -14,6 +14,7 @@ use super::{startup, stop};
 use crate::client::context::Context;
 use crate::client::dispatch::{Dispatcher, Purpose};
 use crate::client::iq::Repeat;
+use crate::client::messaging::Messaging;
 use crate::client::net::{Advice, NetError};
 use crate::client::pair::{self, PairEvent};
 use crate::client::state::{LogOut, State, Stop};
@@ -56,6 +57,7 @@ pub(crate) enum CannotPair {
 /// See the module.
 pub(crate) struct Life {
     ctx: Context,
+    messaging: Arc<Messaging>,
     commands: mpsc::Receiver<Command>,
     way: Way,
     backoff: Backoff,
@@ -75,9 +77,16 @@ enum Step {
 }
 
 impl Life {
-    pub fn new(ctx: Context, commands: mpsc::Receiver<Command>, linked: bool, stop: Option<Stop>) -> Self {
+    pub fn new(
+        ctx: Context,
+        messaging: Arc<Messaging>,
+        commands: mpsc::Receiver<Command>,
+        linked: bool,
+        stop: Option<Stop>,
+    ) -> Self {
         Self {
             ctx,
+            messaging,
             commands,
             way: Way::default(),
             backoff: Backoff::default(),
@@ -188,11 +197,10 @@ impl Life {
 
     /// A login connection, to its end.
     async fn login(&mut self, logging_in: LoggingIn) -> End {
-        let ctx = Arc::clone(&self.ctx);
+        let (ctx, messaging) = (Arc::clone(&self.ctx), Arc::clone(&self.messaging));
         let (conn, mut orders) = Conn::new(&ctx);
-        let dispatcher = Dispatcher::new(Arc::clone(&conn), Purpose::LogIn);
+        let dispatcher = Dispatcher::new(Arc::clone(&conn), Purpose::LogIn(Arc::clone(&messaging)));
         let LoggingIn { established, passive } = logging_in;
-        let work = startup::work(&conn);
         let end = {
             let mut write = std::pin::pin!(conn.write(established.writer, &mut orders));
             let end = tokio::select! {
@@ -202,7 +210,7 @@ impl Life {
                 end = &mut write => end.unwrap_or(End::GaveUp("the writer closed")),
                 end = conn.read(established.reader, dispatcher) => end,
                 end = conn.keep_alive() => end,
-                end = startup::run(&conn, passive, work) => end,
+                end = startup::run(&conn, &messaging, passive) => end,
             };
             ctx.current.set(None);
             if graceful(&end) {
@@ -211,6 +219,7 @@ impl Life {
             end
         };
         ctx.questions.connection_ended();
+        self.messaging.disconnected();
         self.note_end(&conn);
         end
     }

@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use super::conn::{Conn, lock};
+use super::connect::PREKEYS_MIN;
 use super::end::End;
 use super::offline::{Action, BATCH, Offline};
+use super::props::{self, Ask};
 use crate::client::iq::Repeat;
+use crate::client::messaging::Messaging;
 use crate::client::state::State;
 use crate::stanza::success::Success;
 use crate::stanza::{ib, iq};
@@ -16,7 +19,7 @@ use crate::store::{Flag, StoreError};
 const DEAF_GAP: Duration = Duration::from_secs(3600);
 
 /// Runs a login from its first stanza on. It ends only with the connection; after "ready" it waits.
-pub(crate) async fn run(conn: &Conn, passive: bool, work: impl Future<Output = ()>) -> End {
+pub(crate) async fn run(conn: &Conn, messaging: &Messaging, passive: bool) -> End {
     let Some(success) = first_success(conn).await else { return End::GaveUp("no first stanza within 60 s") };
     match begin(conn, &success, passive).await {
         Ok(()) => {}
@@ -27,7 +30,7 @@ pub(crate) async fn run(conn: &Conn, passive: bool, work: impl Future<Output = (
         let limit = ctx.config.timeouts.startup_work;
         tokio::select! {
             biased;
-            () = work => {}
+            () = work(conn, messaging) => {}
             () = ctx.clock.sleep(limit) => tracing::warn!("the work before the queue took too long"),
         }
     }
@@ -39,12 +42,13 @@ pub(crate) async fn run(conn: &Conn, passive: bool, work: impl Future<Output = (
     // In this order: what is asked again goes behind `<active/>`.
     let ((), end) = tokio::join!(biased; told, async {
         repeat_questions(conn).await;
-        offline_phase(conn).await
+        offline_phase(conn, messaging).await
     });
     if let Some(end) = end {
         return end;
     }
     ctx.show(State::Ready);
+    messaging.became_ready().await;
     after_ready(conn).await
 }
 
@@ -113,9 +117,9 @@ async fn activate(conn: &Conn) {
 }
 
 /// Step 5: asks until the end marker, or goes on without it.
-async fn offline_phase(conn: &Conn) -> Option<End> {
+async fn offline_phase(conn: &Conn, messaging: &Messaging) -> Option<End> {
     loop {
-        let action = match next_action(conn).await {
+        let action = match next_action(conn, messaging).await {
             Some(action) => action,
             None => return None,
         };
@@ -140,10 +144,10 @@ async fn offline_phase(conn: &Conn) -> Option<End> {
 }
 
 /// Waits for the next thing to do; `None` once the phase is over.
-async fn next_action(conn: &Conn) -> Option<Action> {
+async fn next_action(conn: &Conn, messaging: &Messaging) -> Option<Action> {
     loop {
         let deadline = match &*lock(&conn.offline) {
-            Some(offline) if !offline.is_over() => offline.deadline(0),
+            Some(offline) if !offline.is_over() => offline.deadline(messaging.waiting()),
             _ => return None,
         };
         let deadline = deadline?;
@@ -152,7 +156,8 @@ async fn next_action(conn: &Conn) -> Option<Action> {
             () = conn.offline_moved.notified() => {}
             () = conn.ctx.clock.sleep_until(deadline) => {
                 let now = conn.ctx.clock.now();
-                return lock(&conn.offline).as_mut().map(|offline| offline.poll(now, 0));
+                let waiting = messaging.waiting();
+                return lock(&conn.offline).as_mut().map(|offline| offline.poll(now, waiting));
             }
         }
     }
@@ -178,6 +183,32 @@ async fn after_ready(conn: &Conn) -> End {
 }
 
 /// The work before the queue (01 §14.1), all parts at once. An error of one does not hold up the others.
-pub(crate) async fn work(conn: &Conn) {
-    let _ = conn;
+pub(crate) async fn work(conn: &Conn, messaging: &Messaging) {
+    let due = conn.ctx.store.read(|tx| {
+        let prekeys = tx.flag(Flag::ServerHasNoPrekeys)? || tx.prekey_count()? < PREKEYS_MIN;
+        Ok::<_, StoreError>((prekeys, tx.props()?.is_none(), tx.owed_receipt_count()? > 0))
+    });
+    let (prekeys, properties, receipts) = match due.await {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::error!(%error, "the store failed");
+            return;
+        }
+    };
+    let upload = async {
+        if prekeys && let Err(error) = messaging.prekeys.upload().await {
+            tracing::warn!(%error, "the prekeys were not uploaded");
+        }
+    };
+    let fetch = async {
+        if properties {
+            props::fetch(conn, Ask::Changed).await;
+        }
+    };
+    let settle = async {
+        if receipts && let Err(error) = messaging.send_owed_receipts().await {
+            tracing::error!(%error, "the store failed");
+        }
+    };
+    tokio::join!(upload, fetch, settle);
 }
