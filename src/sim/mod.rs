@@ -11,6 +11,7 @@ mod config;
 mod listen;
 mod phone;
 mod pki;
+mod rules;
 mod seam;
 mod seed;
 mod shared;
@@ -21,11 +22,12 @@ mod violations;
 mod world;
 
 pub use admin::{
-    AccountInfo, Admin, AdminError, ConnectionInfo, DeviceInfo, Expectation, Info, Kick, Linked, Sent,
-    TrafficFilter,
+    AccountInfo, Admin, AdminError, ConnectionInfo, DeviceInfo, Expectation, Info, Kick, Linked, PhoneInfo,
+    Sent, TrafficFilter,
 };
 pub use config::{CertMode, ClockMode, ConfigError, IkMode, PhoneMode, Profile, SimConfig};
 pub use pki::{Pki, PkiError};
+pub use rules::{Mode, Rule, Rules};
 pub use seam::{
     Corrupt, FromPhone, InboxItem, Phone, PhoneCommand, PhoneContent, PhoneContext, PhoneError, PhoneEvent,
     PhoneSetup,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Admin;
 use super::types::{AccountInfo, AdminError, Kick, Linked, Sent};
 use crate::sim::config::CertMode;
+use crate::sim::rules::Rules;
 use crate::sim::seam::{Corrupt, PhoneCommand, PhoneContent};
 use crate::sim::world::{Ban, DeviceRef, NewAccount, Outcome};
 use crate::wire::{Jid, Node};
@@ -332,6 +333,11 @@ impl Admin {
     pub async fn reset(&self, keep_accounts: bool) {
         self.shared.with(|world| world.reset(keep_accounts));
         self.save();
+    }
+
+    /// Changes the modes of rules; those not named stay.
+    pub async fn set_rules(&self, rules: Rules) {
+        self.shared.with(|world| world.rules.merge(rules));
     }
 
     /// Forgets the violations.

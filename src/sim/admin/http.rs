@@ -93,10 +93,17 @@ fn status(code: &str) -> StatusCode {
     }
 }
 
-/// A JSON body; an empty one is `{}`.
+/// A JSON body; an empty one is `{}`. `wait_ms` is a field of every call: what a call does is on the wire when it
+/// returns, so there is nothing to wait for.
 fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, AdminError> {
     let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|error| {
+    let read = serde_json::from_slice(bytes).and_then(|mut body: Value| {
+        if let Value::Object(fields) = &mut body {
+            fields.shift_remove("wait_ms");
+        }
+        serde_json::from_value(body)
+    });
+    read.map_err(|error| {
         let text = error.to_string();
         let code = if text.starts_with("unknown field") { "unknown-field" } else { "bad-body" };
         AdminError::new(code, text)

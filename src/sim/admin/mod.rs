@@ -11,7 +11,8 @@ use std::sync::Arc;
 use super::shared::Shared;
 
 pub use types::{
-    AccountInfo, AdminError, ConnectionInfo, DeviceInfo, Expectation, Info, Kick, Linked, Sent, TrafficFilter,
+    AccountInfo, AdminError, ConnectionInfo, DeviceInfo, Expectation, Info, Kick, Linked, PhoneInfo, Sent,
+    TrafficFilter,
 };
 
 /// The handle to a running simulator's world; cheap to clone.

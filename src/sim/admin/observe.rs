@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use super::Admin;
-use super::types::{AccountInfo, AdminError, ConnectionInfo, DeviceInfo, Expectation, TrafficFilter};
+use super::types::{
+    AccountInfo, AdminError, ConnectionInfo, DeviceInfo, Expectation, PhoneInfo, TrafficFilter,
+};
 use crate::clock::UnixMillis;
+use crate::sim::rules::Rules;
 use crate::sim::seam::InboxItem;
 use crate::sim::traffic::{Direction, TrafficItem};
 use crate::sim::violations::Violations;
@@ -25,13 +28,15 @@ impl Admin {
     /// # Errors
     /// `not-found`.
     pub async fn account(&self, number: &str) -> Result<AccountInfo> {
-        let found = self.shared.look(|world| world.accounts.get(number).map(account_info));
+        let found =
+            self.shared.look(|world| world.accounts.get(number).map(|account| account_info(world, account)));
         found.ok_or_else(|| AdminError::no_account(number))
     }
 
     /// All accounts, by number.
     pub async fn accounts(&self) -> Vec<AccountInfo> {
-        self.shared.look(|world| world.accounts.values().map(account_info).collect())
+        self.shared
+            .look(|world| world.accounts.values().map(|account| account_info(world, account)).collect())
     }
 
     /// The messages that reached the phone, from position `since` on; the next call continues at `since` plus
@@ -162,6 +167,11 @@ impl Admin {
         AdminError::new("expectation-failed", format!("<{}> {what}; there were {tags:?}", expectation.tag))
     }
 
+    /// The modes of the rules.
+    pub async fn rules(&self) -> Rules {
+        self.shared.look(|world| world.rules.clone())
+    }
+
     /// What clients did wrong.
     pub async fn violations(&self) -> Violations {
         self.shared.look(|world| world.violations.clone())
@@ -172,7 +182,7 @@ fn inbox(account: &Account, since: usize) -> Vec<InboxItem> {
     account.inbox.iter().skip(since).cloned().collect()
 }
 
-fn account_info(account: &Account) -> AccountInfo {
+fn account_info(world: &World, account: &Account) -> AccountInfo {
     let devices = account.companions().filter_map(|(id, device)| {
         let pairing = device.pairing.as_ref()?;
         Some(DeviceInfo {
@@ -198,9 +208,9 @@ fn account_info(account: &Account) -> AccountInfo {
         business: account.business,
         privacy: account.privacy.clone(),
         blocked: account.blocked.iter().cloned().collect(),
-        phone_online: account.phone_online,
-        platform: account.platform.clone(),
+        phone: PhoneInfo { online: account.phone_online, platform: account.platform.clone() },
         devices: devices.collect(),
+        groups: world.groups_of(&account.number),
         appstate: account.collections.clone(),
     }
 }

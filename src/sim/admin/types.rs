@@ -94,14 +94,23 @@ pub struct AccountInfo {
     pub privacy: BTreeMap<String, String>,
     /// Blocked LIDs.
     pub blocked: Vec<String>,
-    /// Whether the phone is on.
-    pub phone_online: bool,
-    /// The phone's platform.
-    pub platform: String,
+    /// The phone.
+    pub phone: PhoneInfo,
     /// The linked companions.
     pub devices: Vec<DeviceInfo>,
+    /// The groups it is a member of.
+    pub groups: Vec<String>,
     /// App-state versions.
     pub appstate: BTreeMap<String, u64>,
+}
+
+/// A phone's switches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PhoneInfo {
+    /// Whether it is on.
+    pub online: bool,
+    /// Its platform, such as `android`.
+    pub platform: String,
 }
 
 /// A linked companion.
@@ -119,7 +128,7 @@ pub struct DeviceInfo {
     pub os: String,
     /// `platformType` of its DeviceProps.
     pub platform: i32,
-    /// When it was paired.
+    /// When it was paired, milliseconds of the world's clock.
     pub paired_at_ms: UnixMillis,
     /// Its live connection.
     pub connection: Option<u64>,

@@ -89,7 +89,8 @@ async fn talk<S: Stream>(
 ) {
     let (sink, stream) = socket.split();
     let Done { client, frames } = done;
-    let mut writer = tokio::spawn(write(sink, out, client.transport.seal));
+    let compress_above = shared.look(|world| world.config.compress_above);
+    let mut writer = tokio::spawn(write(sink, out, client.transport.seal, compress_above));
     shared.with(|world| world.hello(id, client.client_static, &client.payload));
     let reader = Reader { shared, id, stream, frames, cipher: client.transport.open, bad: 0 };
     let clock = shared.clock;
@@ -136,6 +137,7 @@ async fn write<S: Stream>(
     mut sink: SplitSink<WebSocketStream<S>, Message>,
     mut out: mpsc::Receiver<Out>,
     mut cipher: CipherState,
+    compress_above: Option<usize>,
 ) -> (End, SplitSink<WebSocketStream<S>, Message>) {
     while let Some(next) = out.recv().await {
         let mut frame = Vec::new();
@@ -145,6 +147,9 @@ async fn write<S: Stream>(
                 if let Err(error) = encode_in(Dialect::Server, &node, &mut plaintext) {
                     tracing::error!("a <{}> of the simulator can't be encoded: {error}", node.tag);
                     continue;
+                }
+                if compress_above.is_some_and(|limit| plaintext.len() > limit) {
+                    plaintext = compressed(&plaintext);
                 }
             }
             Out::Plaintext(bytes) => plaintext = bytes,
@@ -161,6 +166,18 @@ async fn write<S: Stream>(
         }
     }
     (End::Close(1000), sink)
+}
+
+/// A frame plaintext with flag bit 1: zlib of what follows the flag byte (03 §2).
+fn compressed(plaintext: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut zlib = flate2::write::ZlibEncoder::new(vec![2], flate2::Compression::default());
+    let rest = plaintext.get(1..).unwrap_or_default();
+    match zlib.write_all(rest).and_then(|()| zlib.finish()) {
+        Ok(compressed) => compressed,
+        // A vector takes every write.
+        Err(_) => plaintext.to_vec(),
+    }
 }
 
 struct Reader<'a, S: Stream> {

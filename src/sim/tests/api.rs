@@ -52,7 +52,7 @@ async fn every_call_answers_in_its_shape() {
     let api = Api::start().await;
     let info = api.ok("GET", "/v1/info", None).await;
     assert_eq!(info["root_key"].as_str().unwrap().len(), 64);
-    let a = api.ok("POST", "/v1/accounts", Some(json!({"push_name": "Ann"}))).await;
+    let a = api.ok("POST", "/v1/accounts", Some(json!({"push_name": "Ann", "wait_ms": 100}))).await;
     let b = api
         .ok("POST", "/v1/accounts", Some(json!({"number": "15557654321", "phone": {"online": true}})))
         .await;
@@ -89,6 +89,9 @@ async fn every_call_answers_in_its_shape() {
     let group = json!({"subject": "We", "creator": a, "members": ["15557654321"]});
     let group = api.ok("POST", "/v1/groups", Some(group)).await;
     assert!(group["jid"].as_str().unwrap().ends_with("@g.us"));
+    let rules = api.ok("PUT", "/v1/rules", Some(json!({"R15": {"mode": "off"}}))).await;
+    assert_eq!(rules["R15"]["mode"], json!("off"));
+    api.fails("PUT", "/v1/rules", Some(json!({"R99": {"mode": "off"}})), "unknown-field").await;
     api.ok("PUT", "/v1/cert", Some(json!({"mode": "expired"}))).await;
     let clock = api.ok("POST", "/v1/clock", Some(json!({"advance_ms": 60_000}))).await;
     assert!(clock["now_ms"].as_i64().is_some());
@@ -155,4 +158,25 @@ async fn fifty_parallel_callers_are_served() {
     let numbers = calls.join_all().await;
     let distinct: std::collections::BTreeSet<String> = numbers.iter().map(Value::to_string).collect();
     assert_eq!(distinct.len(), 50);
+}
+
+#[tokio::test]
+async fn events_stream_what_happens() {
+    let api = Api::start().await;
+    let mut stream = TcpStream::connect(api.sim.admin().info().admin.unwrap()).await.unwrap();
+    stream.write_all(b"GET /v1/events HTTP/1.1\r\nHost: sim\r\n\r\n").await.unwrap();
+    let mut seen = Vec::new();
+    let mut read = async |until: &str| {
+        while !String::from_utf8_lossy(&seen).contains(until) {
+            seen.push(stream.read_u8().await.unwrap());
+        }
+    };
+    read("text/event-stream").await;
+    let client = TcpStream::connect(api.sim.admin().info().chat.unwrap()).await.unwrap();
+    let mut keys = super::Keys::new("a");
+    let payload = keys.companion.register_payload();
+    let now = api.sim.clock().wall_s();
+    let wire = super::handshake(client, &mut keys, api.sim.root_key(), now, &payload).await.unwrap();
+    read("pair-device").await;
+    drop(wire);
 }

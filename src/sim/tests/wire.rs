@@ -182,3 +182,55 @@ async fn one_byte_at_a_time_and_all_at_once_are_the_same() {
         assert_eq!(wire.take("iq").await.str("id").unwrap(), format!("1.1-{id}"));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn stanzas_above_the_limit_are_compressed() {
+    let config = SimConfig { compress_above: Some(100), ..SimConfig::in_memory(1, START) };
+    let sim = Simulator::start(config).await.unwrap();
+    let mut keys = Keys::new("a");
+    let payload = keys.companion.register_payload();
+    let mut wire = connect(&sim, &mut keys, &payload).await;
+    let mut frame = next_frame(&mut wire.socket, &mut wire.frames).await.unwrap();
+    let plaintext = wire.transport.open.open(&mut frame).unwrap();
+    assert_eq!(plaintext[0], 2);
+    assert_eq!(decode_node(plaintext).unwrap().find("pair-device").unwrap().nodes().count(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ik_hello_is_answered_as_configured() {
+    use crate::sim::IkMode;
+    for mode in [IkMode::Accept, IkMode::Fallback, IkMode::Drop] {
+        let sim = Simulator::start(SimConfig { ik: mode, ..SimConfig::in_memory(1, START) }).await.unwrap();
+        let mut keys = Keys::new("a");
+        let (root, now) = (sim.root_key(), sim.clock().wall_s());
+        let payload = keys.companion.register_payload().encode_to_vec();
+        let server = crate::sim::chain::ServerIdentity::new(1);
+        let e = KeyPair::generate(&mut keys.rng);
+        let (initiator, hello) =
+            Initiator::ik(&keys.noise, e, server.noise_static().public(), &payload).unwrap();
+        let mut socket = upgrade(sim.connect("test")).await;
+        let first = [&INTRO[..], &frame_header(hello.len()).unwrap(), &hello].concat();
+        socket.send(Message::binary(first)).await.unwrap();
+        let mut frames = FrameDecoder::new();
+        let Some(answer) = next_frame(&mut socket, &mut frames).await else {
+            assert_eq!(mode, IkMode::Drop);
+            continue;
+        };
+        let transport = match initiator.read_server_hello(&answer, &Trust { root, now }).unwrap() {
+            ServerAnswer::Accepted(transport) => {
+                assert_eq!(mode, IkMode::Accept);
+                transport
+            }
+            ServerAnswer::Verified(verified) => {
+                assert_eq!(mode, IkMode::Fallback);
+                let established = verified.finish(&payload).unwrap();
+                let finish = &established.client_finish;
+                let message = [&frame_header(finish.len()).unwrap()[..], finish].concat();
+                socket.send(Message::binary(message)).await.unwrap();
+                established.transport
+            }
+        };
+        let mut wire = Wire { socket, frames, transport };
+        assert!(wire.take("iq").await.find("pair-device").is_some(), "{mode:?}");
+    }
+}

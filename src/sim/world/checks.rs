@@ -35,8 +35,11 @@ pub(crate) struct Copy<'a> {
 /// Message counters that devices have used, and with which ciphertext.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    seen: BTreeMap<(DeviceRef, DeviceRef), BTreeMap<(Vec<u8>, u32), [u8; 8]>>,
+    seen: BTreeMap<(DeviceRef, DeviceRef), Used>,
 }
+
+/// Ratchet key and counter, and the hash of the bytes that used them.
+type Used = BTreeMap<(Vec<u8>, u32), [u8; 8]>;
 
 impl Counters {
     /// Whether this counter was used before with other bytes.

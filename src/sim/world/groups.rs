@@ -164,6 +164,12 @@ impl World {
             .children(participants.collect::<Vec<_>>())
     }
 
+    /// The addresses of an account's groups, as text.
+    pub(crate) fn groups_of(&self, number: &str) -> Vec<String> {
+        let own = self.groups.values().filter(|group| group.participants.contains_key(number));
+        own.map(|group| group.jid().to_string()).collect()
+    }
+
     fn participating(&self, origin: &Origin) -> Node {
         let own = self.groups.values().filter(|group| group.participants.contains_key(&origin.device.number));
         Node::new("groups").children(own.map(|group| self.group_node(group)).collect::<Vec<_>>())

@@ -49,6 +49,7 @@ pub(crate) use phones::Outcome;
 
 use super::chain::ServerIdentity;
 use super::config::{Profile, SimConfig};
+use super::rules::Rules;
 use super::seed::{self, SimRng};
 use super::traffic::Traffic;
 use super::violations::{Fault, Violations};
@@ -65,6 +66,7 @@ pub(crate) struct World {
     pub connections: BTreeMap<ConnectionId, Connection>,
     pub violations: Violations,
     pub traffic: Traffic,
+    pub rules: Rules,
     pub server: ServerIdentity,
     pub ops: BTreeMap<u64, Outcome>,
     lids: BTreeMap<String, String>,
@@ -91,6 +93,7 @@ impl World {
             connections: BTreeMap::new(),
             violations: Violations::default(),
             traffic,
+            rules: Rules::default(),
             server: ServerIdentity::new(seed),
             ops: BTreeMap::new(),
             lids: BTreeMap::new(),
@@ -156,16 +159,16 @@ impl World {
         match (&connection.state, device) {
             (State::Online(_), Some(device)) => {
                 let origin = Origin { device, connection: Some(id) };
-                self.from_device(&origin, &node);
+                self.device_stanza(&origin, &node);
             }
-            (State::Registering(_), _) => self.from_registering(id, &node),
+            (State::Registering(_), _) => self.registering_stanza(id, &node),
             _ => {}
         }
         self.settle();
     }
 
     /// A stanza of a logged-in companion or of a phone.
-    fn from_device(&mut self, origin: &Origin, node: &Node) {
+    fn device_stanza(&mut self, origin: &Origin, node: &Node) {
         match &*node.tag {
             "iq" => self.iq(origin, node),
             "message" => self.message(origin, node),
@@ -211,7 +214,8 @@ impl World {
 
     /// Records a fault of a logged-in client (R15: off in `bench`).
     pub fn fault(&mut self, origin: &Origin, code: &'static str, detail: String) {
-        if origin.connection.is_none() || self.profile(&origin.device.number) == Profile::Bench {
+        let judged = self.rules.records_faults() && self.profile(&origin.device.number) != Profile::Bench;
+        if origin.connection.is_none() || !judged {
             return;
         }
         let fault = Fault {
@@ -226,7 +230,7 @@ impl World {
 
     /// Records a fault of a connection, logged in or not.
     pub fn connection_fault(&mut self, id: ConnectionId, code: &'static str, detail: String) {
-        if self.config.profile == Profile::Bench {
+        if self.config.profile == Profile::Bench || !self.rules.records_faults() {
             return;
         }
         let number = self.session(id).map(|session| session.device.number.clone());

@@ -29,7 +29,7 @@ impl World {
     /// Queues a notification for one device, or hands it to the phone.
     pub(crate) fn notify(&mut self, at: &DeviceRef, notification: Node) {
         if at.device == 0 {
-            self.to_phone(&at.number, Kind::Notification, notification);
+            self.hand_to_phone(&at.number, Kind::Notification, notification);
         } else {
             self.enqueue(at, Kind::Notification, None, notification);
         }

@@ -183,7 +183,7 @@ impl World {
     }
 
     /// Hands a stanza to a phone, now or when it is switched on.
-    pub(crate) fn to_phone(&mut self, number: &str, kind: Kind, node: Node) {
+    pub(crate) fn hand_to_phone(&mut self, number: &str, kind: Kind, node: Node) {
         let now = self.now_ms;
         let Some(account) = self.accounts.get_mut(number) else { return };
         if account.phone_online {
@@ -219,7 +219,7 @@ impl World {
                 match said {
                     FromPhone::Stanza(node) => {
                         let origin = Origin { device: DeviceRef::new(&number, 0), connection: None };
-                        self.from_device(&origin, &node);
+                        self.device_stanza(&origin, &node);
                     }
                     FromPhone::Event(event) => self.phone_event(&number, event),
                 }

@@ -93,11 +93,13 @@ impl Queue {
     }
 
     pub fn get_mut(&mut self, sequence: u64) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.sequence == sequence)
+        let at = self.entries.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;
+        self.entries.get_mut(at)
     }
 
     pub fn get(&self, sequence: u64) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.sequence == sequence)
+        let at = self.entries.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;
+        self.entries.get(at)
     }
 
     /// Empties it, in order.

@@ -72,15 +72,15 @@ impl World {
 
     fn pass_on(&mut self, origin: &Origin, receipt: &Receipt<'_>) {
         match receipt.kind.as_deref() {
-            None | Some("inactive") => self.to_author(origin, receipt),
+            None | Some("inactive") => self.tell_author(origin, receipt),
             Some("read" | "played" | "view-once") => {
                 let hidden = !receipt.to.is_group() && self.hides_read_receipts(&origin.device.number);
                 if !hidden {
-                    self.to_author(origin, receipt);
+                    self.tell_author(origin, receipt);
                 }
-                self.to_own_devices(origin, receipt);
+                self.tell_own_devices(origin, receipt);
             }
-            Some("read-self" | "played-self" | "sender") => self.to_own_devices(origin, receipt),
+            Some("read-self" | "played-self" | "sender") => self.tell_own_devices(origin, receipt),
             Some("hist_sync" | "peer_msg") => {
                 if let Some(at) = self.resolve(&receipt.to).filter(|at| at.number == origin.device.number) {
                     let node = self.forwarded(origin, receipt, Namespace::of(&receipt.to));
@@ -98,7 +98,7 @@ impl World {
     }
 
     /// To all devices of the author's account; in groups the author is the `participant`.
-    fn to_author(&mut self, origin: &Origin, receipt: &Receipt<'_>) {
+    fn tell_author(&mut self, origin: &Origin, receipt: &Receipt<'_>) {
         let author =
             if receipt.to.is_user() { Some(receipt.to.clone()) } else { receipt.node.jid("participant") };
         let Some(author) = author.and_then(|jid| self.resolve(&jid)) else { return };
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// To the reader's other devices: `from` is the reading device, `recipient` the chat.
-    fn to_own_devices(&mut self, origin: &Origin, receipt: &Receipt<'_>) {
+    fn tell_own_devices(&mut self, origin: &Origin, receipt: &Receipt<'_>) {
         let chat = receipt.node.jid("recipient").unwrap_or_else(|| receipt.to.without_device());
         let mut node = self.forwarded(origin, receipt, Namespace::of(&receipt.to));
         if receipt.to.is_user() {
@@ -182,7 +182,7 @@ impl World {
 
     fn hand_receipt(&mut self, at: &DeviceRef, node: Node, peer: &str) {
         if at.device == 0 {
-            self.to_phone(&at.number, Kind::Receipt, node);
+            self.hand_to_phone(&at.number, Kind::Receipt, node);
         } else {
             self.enqueue(at, Kind::Receipt, Some(peer.to_owned()), node);
         }

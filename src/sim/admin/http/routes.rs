@@ -1,11 +1,16 @@
 //! Method and path to call.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
+use axum::response::sse::{Event, KeepAlive, KeepAliveStream, Sse};
 use axum::routing::{delete, get, post, put};
+use futures_util::Stream;
+use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::bodies::{
@@ -19,6 +24,10 @@ use crate::sim::world::{Ban, NewAccount};
 use crate::wire::json::from_json;
 
 type Number = Path<String>;
+type Events = Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + std::marker::Send>>;
+
+/// How long the event stream sleeps when nothing happens.
+const QUIET: Duration = Duration::from_secs(3600);
 
 pub(super) fn routes() -> Routes {
     Router::new()
@@ -51,6 +60,8 @@ pub(super) fn routes() -> Routes {
         .route("/v1/expect", post(expect))
         .route("/v1/inject", post(inject))
         .route("/v1/violations", get(violations).merge(delete(clear_violations)))
+        .route("/v1/rules", get(rules).put(put_rules))
+        .route("/v1/events", get(events))
         .fallback(unknown)
 }
 
@@ -92,7 +103,10 @@ async fn clock(State(admin): State<Admin>, body: Bytes) -> Answer {
 
 async fn cert(State(admin): State<Admin>, body: Bytes) -> Answer {
     match parse::<Cert>(&body) {
-        Ok(body) => Answer::fields(admin.set_cert(body.mode).await),
+        Ok(body) => {
+            admin.set_cert(body.mode).await;
+            Answer::fields(())
+        }
         Err(error) => Answer(Err(error)),
     }
 }
@@ -321,11 +335,15 @@ async fn inject(State(admin): State<Admin>, body: Bytes) -> Answer {
     let bad = |what: String| Answer(Err(AdminError::new("bad-body", what)));
     match (body.node, body.raw_hex.map(hex::decode)) {
         (Some(node), None) => match from_json(&node) {
-            Ok(node) => Answer::fields(admin.inject(body.connection, node).await),
+            Ok(node) => {
+                admin.inject(body.connection, node).await;
+                Answer::fields(())
+            }
             Err(error) => bad(error.to_string()),
         },
         (None, Some(Ok(bytes))) => {
-            Answer::fields(admin.inject_bytes(body.connection, bytes, body.encrypted).await)
+            admin.inject_bytes(body.connection, bytes, body.encrypted).await;
+            Answer::fields(())
         }
         _ => bad("either node or raw_hex".to_owned()),
     }
@@ -347,4 +365,46 @@ async fn violations(State(admin): State<Admin>, Query(query): Query<ViolationsQu
 async fn clear_violations(State(admin): State<Admin>) -> Answer {
     admin.clear_violations().await;
     Answer::fields(())
+}
+
+async fn rules(State(admin): State<Admin>) -> Answer {
+    Answer::fields(admin.rules().await)
+}
+
+async fn put_rules(State(admin): State<Admin>, body: Bytes) -> Answer {
+    match parse(&body) {
+        Ok(rules) => {
+            admin.set_rules(rules).await;
+            Answer::fields(admin.rules().await)
+        }
+        Err(error) => Answer(Err(error)),
+    }
+}
+
+/// Every stanza from now on, as server-sent events `stanza`, and after each what the violations have grown to.
+async fn events(State(admin): State<Admin>) -> Sse<KeepAliveStream<Events>> {
+    let begin = (admin.cursor(), 0, std::collections::VecDeque::new());
+    let stream = stream::unfold((admin, begin), |(admin, (mut cursor, mut seen, mut waiting))| async move {
+        while waiting.is_empty() {
+            let filter = TrafficFilter {
+                since: cursor,
+                wait_ms: Some(QUIET.as_millis().try_into().unwrap_or(u64::MAX)),
+                ..TrafficFilter::default()
+            };
+            for item in admin.traffic(&filter).await {
+                cursor = item.cursor;
+                waiting.push_back(Event::default().event("stanza").data(item.to_json().to_string()));
+            }
+            let violations = admin.violations().await;
+            if violations.total() != seen {
+                seen = violations.total();
+                let data = json!({"total": seen, "by_code": violations.by_code()});
+                waiting.push_back(Event::default().event("violations").data(data.to_string()));
+            }
+        }
+        let event = waiting.pop_front()?;
+        Some((Ok(event), (admin, (cursor, seen, waiting))))
+    });
+    let events: Events = Box::pin(stream);
+    Sse::new(events).keep_alive(KeepAlive::default())
 }

@@ -124,7 +124,7 @@ impl World {
     }
 
     /// IQs and acks of a connection that is not logged in: pings and pairing, nothing else (09 §8).
-    pub(crate) fn from_registering(&mut self, id: ConnectionId, node: &Node) {
+    pub(crate) fn registering_stanza(&mut self, id: ConnectionId, node: &Node) {
         if node.tag != "iq" {
             return;
         }

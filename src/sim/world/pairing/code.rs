@@ -74,7 +74,7 @@ impl World {
             .child(Node::new("companion_platform_display").text_bytes(&display))
             .child(Node::new("link_code_pairing_ref").text_bytes(&text));
         let notification = self.notification(Jid::service(), REG).child(told);
-        self.to_phone(&number, Kind::Notification, notification);
+        self.hand_to_phone(&number, Kind::Notification, notification);
         Ok(vec![Node::new(REG).child(Node::new("link_code_pairing_ref").text_bytes(&text))])
     }
 
@@ -104,7 +104,7 @@ impl World {
             .child(Node::new("companion_identity_public").bytes(identity))
             .child(Node::new("link_code_pairing_ref").text_bytes(&text));
         let notification = self.notification(Jid::service(), REG).child(told);
-        self.to_phone(&number, Kind::Notification, notification);
+        self.hand_to_phone(&number, Kind::Notification, notification);
         Ok(Vec::new())
     }
 

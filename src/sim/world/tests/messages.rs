@@ -308,3 +308,18 @@ fn an_unlinked_device_gets_nothing_and_phash_tells() {
     assert!(pair.ack().get("phash").is_some());
     assert!(pair.two.drain().iter().all(|node| node.tag != "message"));
 }
+
+#[test]
+fn a_message_to_oneself_reaches_the_own_other_devices_with_recipient() {
+    let mut lab = Lab::new();
+    let number = lab.account();
+    let mut one = lab.companion(&number, 20);
+    let mut two = lab.companion(&number, 20);
+    let own = lab.world.accounts[&number].pn.clone();
+    let message = one.message("M", &own, &[own.clone(), own.with_device(2)]);
+    one.send(&mut lab, message);
+    let ack = one.find(|node| node.tag == "ack");
+    assert_eq!((ack.get("error"), ack.get("phash")), (None, None));
+    assert_eq!(two.take("message").jid("recipient"), Some(own));
+    assert_eq!(lab.violations(), []);
+}
