@@ -4,6 +4,7 @@
 use crate::client::devices::address;
 use crate::client::event::{Event, Receipt as Told, ReceiptKind};
 use crate::client::receive::env::{Effect, Env};
+use crate::client::send::settle;
 use crate::stanza::ack::{Answerable, Nack};
 use crate::stanza::receipt::{self, Incoming, Part, Received};
 use crate::stanza::retry;
@@ -74,7 +75,7 @@ fn told(
         for form in forms(tx, &chat)? {
             tx.confirm_target(&form, id, &device)?;
             if let Some(state) = state {
-                tx.raise_outgoing(&form, id, state)?;
+                settle::confirmed(tx, &form, id, state, timestamp, env.now)?;
             }
         }
     }

@@ -9,7 +9,7 @@ pub(crate) mod pace;
 mod plan;
 mod read;
 mod resend;
-mod settle;
+pub(crate) mod settle;
 pub(crate) mod token;
 
 pub use outcome::{Accepted, Refusal, SendError, SendOutcome};

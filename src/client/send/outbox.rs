@@ -159,12 +159,15 @@ impl Messaging {
         }
         let (mut after, mut blocked) = (0, HashSet::new());
         loop {
+            // Noted before the look: a row that is settled during it is still open in what was read.
+            let under_way = self.outbox.lock().in_flight.clone();
             let rows = self.ctx.store.read(move |tx| tx.open_outgoing(after, PAGE)).await?;
             let Some(last) = rows.last() else { break };
             after = last.seq;
             let inner = self.outbox.lock();
             for row in rows {
-                if inner.in_flight.contains(&row.seq) || blocked.contains(&row.chat) {
+                let sent = under_way.contains(&row.seq) || inner.in_flight.contains(&row.seq);
+                if sent || blocked.contains(&row.chat) {
                     continue;
                 }
                 let mut due = inner.later.get(&row.seq).copied().unwrap_or(now);

@@ -93,6 +93,24 @@ fn sent(tx: &mut Tx<'_>, row: &mut Outgoing, ack: &ServerAck, now: UnixMillis) -
     Ok(if missed { After::ReachMissed } else { After::Nothing })
 }
 
+/// Takes a device's receipt into a row. One that overtakes the server's ack is the server's word as well: after a crash
+/// the ack may never be heard, because a delivered message does not go out again.
+pub(crate) fn confirmed(
+    tx: &mut Tx<'_>,
+    chat: &str,
+    message_id: &str,
+    state: OutgoingState,
+    timestamp: i64,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let before = tx.outgoing_message(chat, message_id)?.map(|row| row.state);
+    let Some(row) = tx.raise_outgoing(chat, message_id, state)? else { return Ok(()) };
+    if before.is_some_and(|before| before.is_open() || before == OutgoingState::Unknown) {
+        tell(tx, &row, SendState::Sent { timestamp }, now)?;
+    }
+    Ok(())
+}
+
 fn requeue(tx: &mut Tx<'_>, row: &mut Outgoing) -> Result<(), StoreError> {
     row.state = OutgoingState::Queued;
     row.stanza = None;
