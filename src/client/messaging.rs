@@ -184,6 +184,8 @@ impl Messaging {
             })
             .await?;
         self.ctx.inbox.notify_waiters();
+        // A receipt can be the first to say that the server has a message.
+        self.outbox.settle();
         let now_s = u64::try_from(server_s).unwrap_or(0);
         let mut receipts: Vec<Receipt> = Vec::new();
         for effect in effects {

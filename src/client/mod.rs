@@ -46,3 +46,6 @@ pub use pair::PairEvent;
 pub use pairing::Pairing;
 pub use profile::DeviceProfile;
 pub use state::{LogOut, State, Stop};
+
+#[cfg(test)]
+mod world;

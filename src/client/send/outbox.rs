@@ -69,7 +69,8 @@ impl Outbox {
         self.settled.subscribe()
     }
 
-    fn settle(&self) {
+    /// Rows may have come to their end.
+    pub(crate) fn settle(&self) {
         self.settled.send_modify(|count| *count = count.wrapping_add(1));
     }
 
