@@ -3,7 +3,7 @@
 use crate::UnixMillis;
 use crate::codec::Field;
 use crate::error::Result;
-use crate::inbox::{MessageSecret, Seen};
+use crate::inbox::{MessageSecret, SecretOf, Seen};
 use crate::rows::{Range, Table};
 use crate::store::{IfCorrupt, Tx};
 
@@ -25,8 +25,10 @@ pub struct Limits {
     pub outgoing: UnixMillis,
     /// Placeholders and retry counters.
     pub retries: UnixMillis,
-    /// Message secrets.
+    /// Message secrets of ordinary messages (04 §12.1).
     pub secrets: UnixMillis,
+    /// Message secrets of polls and events.
+    pub poll_secrets: UnixMillis,
 }
 
 impl Default for Limits {
@@ -38,7 +40,8 @@ impl Default for Limits {
             plaintexts_least: 512,
             outgoing: 90 * DAY,
             retries: 30 * DAY,
-            secrets: 365 * DAY,
+            secrets: 30 * DAY,
+            poll_secrets: 90 * DAY,
         }
     }
 }
@@ -77,13 +80,20 @@ impl Tx<'_> {
     pub fn prune(&mut self, now: UnixMillis, limits: &Limits) -> Result<Pruned> {
         let seen_before = now.saturating_sub(limits.seen);
         let mut pruned = Pruned::default();
+        let held = self.held_signed_prekeys()?;
+        let replayable = |row: &Seen| row.signed_prekey.is_some_and(|id| held.contains(&id));
         for table in [Table::SeenMessages, Table::SeenHashes] {
-            pruned.seen += self.prune_table::<Seen>(table, IfCorrupt::Delete, |row| row.at < seen_before)?;
+            pruned.seen += self.prune_table::<Seen>(table, IfCorrupt::Delete, |row| {
+                row.at < seen_before && !replayable(row)
+            })?;
         }
-        let secrets_before = now.saturating_sub(limits.secrets);
         pruned.secrets =
             self.prune_table::<MessageSecret>(Table::MessageSecrets, IfCorrupt::Delete, |row| {
-                row.at < secrets_before
+                let kept = match row.of {
+                    SecretOf::Message => limits.secrets,
+                    SecretOf::PollOrEvent => limits.poll_secrets,
+                };
+                row.at < now.saturating_sub(kept)
             })?;
         pruned.events = self.prune_inbox(seen_before)?;
         pruned.outgoing = self.prune_outbox(

@@ -91,8 +91,20 @@ record! {
         pub message: MessageKey,
         /// When.
         pub at: UnixMillis,
+        /// The row stays as long as this signed prekey is held: the ciphertext could be replayed until then.
+        pub signed_prekey: Option<u32>,
     }
 }
+
+/// What kind of message a secret belongs to; says how long it is kept (04 §12.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretOf {
+    /// An ordinary message.
+    Message,
+    /// A poll or an event, which is answered for longer.
+    PollOrEvent,
+}
+numbered! { SecretOf { Message = 1, PollOrEvent = 2, } }
 
 record! {
     /// A message secret (04 §12).
@@ -102,6 +114,8 @@ record! {
         pub secret: Secret<32>,
         /// When it was stored.
         pub at: UnixMillis,
+        /// What it belongs to.
+        pub of: SecretOf,
     }
 }
 
@@ -204,7 +218,8 @@ impl Tx<'_> {
     /// # Errors
     /// The engine's.
     pub fn mark_message_seen(&mut self, message: &MessageKey, now: UnixMillis) -> Result<()> {
-        self.store(Table::SeenMessages, &message.bytes(), &Seen { message: message.clone(), at: now })
+        let seen = Seen { message: message.clone(), at: now, signed_prekey: None };
+        self.store(Table::SeenMessages, &message.bytes(), &seen)
     }
 
     /// Whether, and when, the content of a message was obtained.
@@ -220,7 +235,23 @@ impl Tx<'_> {
     /// # Errors
     /// The engine's.
     pub fn mark_hash_seen(&mut self, hash: &[u8; 32], message: &MessageKey, now: UnixMillis) -> Result<()> {
-        self.store(Table::SeenHashes, hash, &Seen { message: message.clone(), at: now })
+        self.store(Table::SeenHashes, hash, &Seen { message: message.clone(), at: now, signed_prekey: None })
+    }
+
+    /// As [`Tx::mark_hash_seen`], for a `pkmsg` without one-time prekey: once its session is gone only this row keeps
+    /// it from opening again, so the row stays until the signed prekey is erased (04 §8.3).
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn mark_replayable_hash_seen(
+        &mut self,
+        hash: &[u8; 32],
+        message: &MessageKey,
+        signed_prekey: u32,
+        now: UnixMillis,
+    ) -> Result<()> {
+        let seen = Seen { message: message.clone(), at: now, signed_prekey: Some(signed_prekey) };
+        self.store(Table::SeenHashes, hash, &seen)
     }
 
     /// Whether a ciphertext was opened, and for which message: look here before decrypting (04 R3).
@@ -249,9 +280,10 @@ impl Tx<'_> {
         &mut self,
         message: &MessageKey,
         secret: &Secret<32>,
+        of: SecretOf,
         now: UnixMillis,
     ) -> Result<()> {
-        let row = MessageSecret { secret: secret.clone(), at: now };
+        let row = MessageSecret { secret: secret.clone(), at: now, of };
         self.store(Table::MessageSecrets, &message.bytes(), &row)
     }
 

@@ -48,7 +48,7 @@ pub use accounts::Accounts;
 pub use devices::{Device, DeviceList, MappingChange};
 pub use error::{Result, StoreError};
 pub use housekeeping::{Limits, Pruned};
-pub use inbox::{Event, EventState, MessageKey, NewEvent, Seen};
+pub use inbox::{Event, EventState, MessageKey, NewEvent, SecretOf, Seen};
 pub use outbox::{Enqueued, NewOutgoing, Outgoing, OutgoingState, Target};
 pub use place::{AccountId, DataDir};
 pub use prekeys::{Prekey, PrekeyUse, SignedPrekey, Watermarks};

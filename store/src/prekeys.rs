@@ -227,6 +227,12 @@ impl Tx<'_> {
         Ok(self.load(Table::Account, ROLES, IfCorrupt::Stop)?.unwrap_or_default())
     }
 
+    /// Ids of all signed prekeys that are held.
+    pub(crate) fn held_signed_prekeys(&self) -> Result<Vec<u32>> {
+        let Roles { current, staged, previous, .. } = self.roles()?;
+        Ok(current.into_iter().chain(staged).chain(previous).collect())
+    }
+
     /// The id the next signed prekey must have; 1 is the first.
     ///
     /// # Errors

@@ -5,13 +5,14 @@ use prost::Message as _;
 use crate::client::devices::mapping;
 use crate::client::event::{Change, Event, Received, Target};
 use crate::client::receive::env::Env;
+use crate::client::send::secret_of;
 use crate::proto::message::protocol_message::Type;
 use crate::proto::message::{AppStateSyncKeyShare, ProtocolMessage};
 use crate::proto::{Message, MessageKey as Key};
-use crate::stanza::content::unwrap;
+use crate::stanza::content::{classify, unwrap};
 use crate::stanza::message::{Chat, Incoming, Source};
 use crate::store::inbox::MessageKey;
-use crate::store::{Secret, StoreError, Tx};
+use crate::store::{Secret, SecretOf, StoreError, Tx};
 use crate::wire::Jid;
 
 /// Takes a decoded message. `true`: it had content, so that the message counts as obtained. `quiet` is set where it
@@ -81,7 +82,12 @@ fn time(env: &Env, stanza: &Incoming<'_>) -> i64 {
 fn keep_secret(tx: &mut Tx<'_>, env: &Env, key: &MessageKey, message: &Message) -> Result<(), StoreError> {
     let secret = message.message_context_info.as_ref().and_then(|info| info.message_secret.as_deref());
     match secret.and_then(|secret| <[u8; 32]>::try_from(secret).ok()) {
-        Some(secret) => tx.put_message_secret(key, &Secret::new(secret), env.now),
+        Some(secret) => {
+            let copied = message.device_sent_message.as_ref().and_then(|copy| copy.message.as_deref());
+            let content = classify(copied.unwrap_or(message));
+            let of = content.map_or(SecretOf::Message, |content| secret_of(content.kind));
+            tx.put_message_secret(key, &Secret::new(secret), of, env.now)
+        }
         None => Ok(()),
     }
 }

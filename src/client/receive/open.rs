@@ -232,5 +232,12 @@ pub(crate) fn note(
     enc: &Enc<'_>,
     message: &MessageKey,
 ) -> Result<(), StoreError> {
+    if enc.cipher == Some(Cipher::PreKeyMessage)
+        && let Ok(parsed) = PreKeySignalMessage::parse(&enc.ciphertext)
+        && parsed.prekey_id().is_none()
+    {
+        let signed_prekey = parsed.signed_prekey_id();
+        return tx.mark_replayable_hash_seen(&hash(enc), message, signed_prekey, env.now);
+    }
     tx.mark_hash_seen(&hash(enc), message, env.now)
 }

@@ -24,10 +24,10 @@ use crate::client::messaging::Messaging;
 use crate::crypto::random_bytes;
 use crate::proto::Message;
 use crate::signal::reporting;
-use crate::stanza::content::{classify, is_single_content};
+use crate::stanza::content::{Kind, classify, is_single_content};
 use crate::stanza::message_id;
 use crate::store::inbox::MessageKey;
-use crate::store::{Enqueued, NewOutgoing, Secret, SecretBytes};
+use crate::store::{Enqueued, NewOutgoing, Secret, SecretBytes, SecretOf};
 use crate::wire::Jid;
 
 impl Messaging {
@@ -75,7 +75,7 @@ impl Messaging {
                 if let (Enqueued::New(row), Some(secret)) = (&enqueued, secret) {
                     let sender = own.in_namespace_of(&chat).to_user().to_string();
                     let message = MessageKey::new(&row.chat, sender, &row.message_id);
-                    tx.put_message_secret(&message, &Secret::new(secret), now)?;
+                    tx.put_message_secret(&message, &Secret::new(secret), secret_of(content.kind), now)?;
                 }
                 Ok::<_, SendError>(enqueued)
             })
@@ -100,6 +100,14 @@ impl Messaging {
                 return Ok(None);
             }
         }
+    }
+}
+
+/// How long the secret of a message of this kind is kept (04 §12.1).
+pub(crate) fn secret_of(kind: Kind) -> SecretOf {
+    match kind {
+        Kind::Poll | Kind::Event => SecretOf::PollOrEvent,
+        Kind::Text | Kind::Media | Kind::Reaction => SecretOf::Message,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use palomar_store::housekeeping::DAY;
 use palomar_store::{
-    AskedRetry, Enqueued, EventState, Limits, MessageKey, NewEvent, NewOutgoing, OutgoingState, OwedReceipt,
-    Placeholder, Result, Secret, SecretBytes, StoreError, Target, Tx,
+    AskedRetry, Enqueued, EventState, KeyPairBytes, Limits, MessageKey, NewEvent, NewOutgoing, OutgoingState,
+    OwedReceipt, Placeholder, Result, Secret, SecretBytes, SecretOf, SignedPrekey, StoreError, Target, Tx,
 };
 
 use crate::{Bench, NOW, contract};
@@ -22,6 +22,8 @@ contract! {
     receipts_are_owed_until_settled
     ratchet_inbox_and_outbox_are_one_transaction
     housekeeping_forgets_what_is_old_and_keeps_what_is_open
+    secrets_of_messages_stay_30_days_and_those_of_polls_90
+    the_hash_of_a_pkmsg_without_one_time_prekey_stays_until_its_signed_prekey_is_erased
     kept_plaintexts_are_bounded_in_number
     keys_with_zero_bytes_do_not_collide
 }
@@ -120,7 +122,7 @@ async fn opened_ciphertexts_and_obtained_messages_are_recognised(bench: Bench) {
             tx.mark_message_seen(&message, NOW)?;
             assert_eq!(tx.seen_message(&message)?.unwrap().at, NOW);
             assert!(tx.seen_message(&MessageKey::new("chat", "other", "1"))?.is_none());
-            tx.put_message_secret(&message, &Secret::new([4; 32]), NOW)?;
+            tx.put_message_secret(&message, &Secret::new([4; 32]), SecretOf::Message, NOW)?;
             assert_eq!(tx.message_secret(&message)?.unwrap().expose(), &[4; 32]);
             Ok::<_, StoreError>(())
         })
@@ -346,6 +348,49 @@ async fn housekeeping_forgets_what_is_old_and_keeps_what_is_open(bench: Bench) {
         })
         .await
         .unwrap();
+}
+
+async fn secrets_of_messages_stay_30_days_and_those_of_polls_90(bench: Bench) {
+    let store = bench.store();
+    let left = store.write(|tx| {
+        let (message, poll) = (MessageKey::new("c", "s", "message"), MessageKey::new("c", "s", "poll"));
+        tx.put_message_secret(&message, &Secret::new([1; 32]), SecretOf::Message, NOW)?;
+        tx.put_message_secret(&poll, &Secret::new([2; 32]), SecretOf::PollOrEvent, NOW)?;
+        let mut left = Vec::new();
+        for day in [30, 31, 90, 91] {
+            tx.prune(NOW + day * DAY, &Limits::default())?;
+            left.push((tx.message_secret(&message)?.is_some(), tx.message_secret(&poll)?.is_some()));
+        }
+        Ok::<_, StoreError>(left)
+    });
+    assert_eq!(left.await.unwrap(), [(true, true), (false, true), (false, true), (false, false)]);
+}
+
+async fn the_hash_of_a_pkmsg_without_one_time_prekey_stays_until_its_signed_prekey_is_erased(bench: Bench) {
+    let store = bench.store();
+    let left = store.write(|tx| {
+        let signed = |id: u32| SignedPrekey {
+            id,
+            keys: KeyPairBytes { public: [1; 32], private: Secret::new([2; 32]) },
+            signature: [9; 64],
+            created_at: NOW,
+        };
+        tx.set_signed_prekey(&signed(1))?;
+        tx.mark_replayable_hash_seen(&[1; 32], &MessageKey::new("c", "s", "i"), 1, NOW)?;
+        let mut left = Vec::new();
+        // Current, previous, the one before, erased.
+        for id in 2..=4 {
+            tx.prune(NOW + 100 * DAY, &Limits::default())?;
+            left.push(tx.seen_hash(&[1; 32])?.is_some());
+            tx.set_signed_prekey(&signed(id))?;
+        }
+        tx.prune(NOW + 29 * DAY, &Limits::default())?;
+        left.push(tx.seen_hash(&[1; 32])?.is_some());
+        tx.prune(NOW + 31 * DAY, &Limits::default())?;
+        left.push(tx.seen_hash(&[1; 32])?.is_some());
+        Ok::<_, StoreError>(left)
+    });
+    assert_eq!(left.await.unwrap(), [true, true, true, true, false]);
 }
 
 async fn kept_plaintexts_are_bounded_in_number(bench: Bench) {

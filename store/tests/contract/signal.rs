@@ -12,6 +12,7 @@ contract! {
     prekeys_are_offered_until_the_server_has_them
     prekeys_for_retry_receipts_are_never_offered
     prekey_ids_wrap_and_skip_those_in_use
+    ids_of_consumed_prekeys_are_not_used_again_after_a_restart
     a_consumed_prekey_is_gone
     signed_prekeys_are_staged_promoted_and_the_old_kept
     a_discarded_signed_prekey_never_gives_its_id_again
@@ -102,6 +103,21 @@ async fn prekey_ids_wrap_and_skip_those_in_use(bench: Bench) {
         })
         .await
         .unwrap();
+}
+
+async fn ids_of_consumed_prekeys_are_not_used_again_after_a_restart(bench: Bench) {
+    let store = bench.store();
+    let consume = |tx: &mut Tx<'_>| {
+        let ids = make(tx, 3, PrekeyUse::Upload)?;
+        for id in ids {
+            assert!(tx.delete_prekey(id)?);
+        }
+        Ok::<_, StoreError>(())
+    };
+    store.write(consume).await.unwrap();
+    let store = bench.restart(store).await;
+    let ids = store.write(|tx| make(tx, 2, PrekeyUse::RetryReceipt)).await.unwrap();
+    assert_eq!(ids, [4, 5], "not derived from the ids that are stored");
 }
 
 async fn a_consumed_prekey_is_gone(bench: Bench) {
