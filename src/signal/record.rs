@@ -219,7 +219,7 @@ impl SessionRecord {
             .positions()
             .find(|at| self.at(*at).is_some_and(|session| session.is(&message.base_key, &message.identity)));
         if let Some(at) = known {
-            return self.decrypt_with(at, &message.message, receive, rng);
+            return self.decrypt_with(at, &message.message, receive, rng).inspect(|_| guard.opened());
         }
         if !guard.admits_base_key(receive.now) {
             return Err(SignalError::BadMac);
