@@ -173,3 +173,18 @@ impl fmt::Debug for KeyPair {
         f.debug_struct("KeyPair").field("public", &self.public).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::gcm;
+
+    #[test]
+    fn debug_of_keys_and_shared_secrets_shows_no_byte_of_them() {
+        let pair = KeyPair::from_private([0xab; 32]);
+        let shared = pair.agree(KeyPair::from_private([1; 32]).public()).unwrap();
+        assert_eq!(format!("{pair:?}"), format!("KeyPair {{ public: {:?}, .. }}", pair.public()));
+        assert_eq!(format!("{shared:?}"), "SharedSecret(..)");
+        assert_eq!(format!("{:?}", gcm::Key::new(&[0xab; 32])), "gcm::Key(..)");
+    }
+}

@@ -36,7 +36,6 @@ pub enum Answer {
 }
 
 /// A client whose handshake is complete.
-#[derive(Debug)]
 pub struct Accepted {
     /// The client's Noise static key, which is its credential (protocol 01 §10).
     pub client_static: PublicKey,
@@ -46,6 +45,16 @@ pub struct Accepted {
     pub transport: Transport,
     /// How it came about.
     pub pattern: Pattern,
+}
+
+impl std::fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accepted")
+            .field("client_static", &self.client_static)
+            .field("payload", &self.payload.len())
+            .field("pattern", &self.pattern)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Responder {

@@ -7,8 +7,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::crypto::{aes_gcm_open, aes_gcm_seal, hkdf_sha256, random_bytes, sha256};
 
 /// The 32-byte secret of a message (`messageContextInfo.messageSecret`).
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct MessageSecret([u8; 32]);
+
+secret_equality!(MessageSecret);
 
 impl MessageSecret {
     /// A fresh secret.

@@ -4,7 +4,7 @@
 //! [`wrap`] and [`unwrap`] run PBKDF2 with 131,072 rounds (tens of milliseconds): keep them off the event loop.
 
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::adv::AdvSecret;
 use crate::crypto::{
@@ -21,8 +21,10 @@ pub const WRAPPED_LENGTH: usize = 32 + 16 + 32;
 pub const BUNDLE_LENGTH: usize = 32 + 12 + 96 + 16;
 
 /// The eight characters that a person types on the phone.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Code([u8; 8]);
+
+secret_equality!(Code);
 
 impl Code {
     /// A fresh code.
@@ -138,8 +140,9 @@ fn apply(code: &Code, salt: &[u8; 32], iv: &[u8; 16], data: &mut [u8; 32]) {
     key.zeroize();
 }
 
-/// The random values of the companion's last step.
-#[derive(Debug, Clone, Copy)]
+/// The random values of the companion's last step. A secret: `adv` goes into the secret that the phone's answer is
+/// checked with.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct FinishRandom {
     /// `r`, which goes into the secret.
     pub adv: [u8; 32],
@@ -154,6 +157,12 @@ impl FinishRandom {
     #[must_use]
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         Self { adv: random_bytes(rng), salt: random_bytes(rng), nonce: random_bytes(rng) }
+    }
+}
+
+impl std::fmt::Debug for FinishRandom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FinishRandom(..)")
     }
 }
 
@@ -240,8 +249,8 @@ impl Shared {
         Ok(Self { ephemeral: *ephemeral.as_bytes(), identity: *identity.as_bytes() })
     }
 
-    fn bundle_key(&self, salt: &[u8; 32]) -> [u8; 32] {
-        hkdf_sha256(&self.ephemeral, salt, b"link_code_pairing_key_bundle_encryption_key")
+    fn bundle_key(&self, salt: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(hkdf_sha256(&self.ephemeral, salt, b"link_code_pairing_key_bundle_encryption_key"))
     }
 
     fn adv_secret(&self, random: &[u8; 32]) -> AdvSecret {
@@ -326,7 +335,9 @@ mod tests {
     }
 
     #[test]
-    fn debug_of_a_code_shows_nothing_of_it() {
+    fn debug_of_a_code_and_of_random_values_shows_nothing_of_them() {
         assert_eq!(format!("{:?}", Code::from_bytes([1; 5])), "Code(..)");
+        let random = FinishRandom { adv: [1; 32], salt: [2; 32], nonce: [3; 12] };
+        assert_eq!(format!("{random:?}"), "FinishRandom(..)");
     }
 }

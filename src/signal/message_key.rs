@@ -8,7 +8,7 @@ use super::{IdentityKey, SignalError};
 use crate::crypto::{aes_cbc_decrypt, aes_cbc_encrypt_into, cbc_length, hkdf_sha256};
 
 /// The 32 bytes from which the keys of one message are expanded.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Seed(pub(crate) [u8; 32]);
 
 /// The expanded keys of one message.

@@ -3,6 +3,19 @@
 //!
 //! Pure: bytes, times and randomness are arguments. Stanzas, and what is stored where, live elsewhere.
 
+/// Equality of a secret (a newtype of bytes) in constant time.
+macro_rules! secret_equality {
+    ($name:ident) => {
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                crate::crypto::ct_eq(&self.0, &other.0)
+            }
+        }
+
+        impl Eq for $name {}
+    };
+}
+
 pub mod addon;
 mod address;
 pub mod adv;

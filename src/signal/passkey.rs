@@ -12,8 +12,7 @@ use crate::crypto::{
 };
 use crate::proto;
 
-/// The companion's half of the exchange.
-#[derive(Debug)]
+/// The companion's half of the exchange. The nonce is a secret until step 5.
 pub struct Companion {
     /// Its ephemeral key.
     pub ephemeral: KeyPair,
@@ -86,6 +85,16 @@ impl Companion {
     }
 }
 
+impl std::fmt::Debug for Companion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { device_type, reference, .. } = self;
+        f.debug_struct("Companion")
+            .field("device_type", device_type)
+            .field("reference", reference)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The key that proves that this companion's code was just used, from the secret of that code.
 #[must_use]
 pub fn handoff_key(old: &AdvSecret) -> [u8; 32] {
@@ -117,4 +126,20 @@ pub fn seal(key: &[u8; 32], iv: [u8; 12], request: &[u8]) -> Result<Vec<u8>, Aea
     let payload = aes_gcm_seal(key, &iv, &[], request)?;
     let request = proto::EncryptedPairingRequest { encrypted_payload: Some(payload), iv: Some(iv.to_vec()) };
     Ok(request.encode_to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_the_companion_shows_no_byte_of_its_nonce_and_keys() {
+        let companion = Companion {
+            ephemeral: KeyPair::from_private([1; 32]),
+            nonce: [0xab; 32],
+            device_type: 1,
+            reference: "ref".to_owned(),
+        };
+        assert_eq!(format!("{companion:?}"), r#"Companion { device_type: 1, reference: "ref", .. }"#);
+    }
 }

@@ -80,8 +80,8 @@ impl From<&String> for Value {
     }
 }
 
-/// What is inside a node.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What is inside a node. `Debug` shows kind and length only, as it does for nodes.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub enum Content {
     /// Nothing.
     #[default]

@@ -353,12 +353,6 @@ impl<'a> ValueRef<'a> {
     }
 }
 
-impl std::fmt::Debug for ValueRef<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.text())
-    }
-}
-
 /// A decimal number: digits only.
 pub(super) fn number(text: &str) -> Option<u64> {
     if text.starts_with('+') { None } else { text.parse().ok() }

@@ -19,8 +19,10 @@ use crate::crypto::{PublicKey, hmac_sha256};
 use crate::proto::{AdvDeviceIdentity, AdvEncryptionType};
 
 /// The secret of a QR code or a code pairing, known to the phone and the companion only.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct AdvSecret([u8; 32]);
+
+secret_equality!(AdvSecret);
 
 impl AdvSecret {
     /// From 32 bytes.
