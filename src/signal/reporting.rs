@@ -4,6 +4,7 @@
 use zeroize::Zeroize;
 
 use super::addon::{Context, MessageSecret, Use};
+use super::wire::put_varint;
 use crate::crypto::hmac_sha256;
 
 /// Wrapped messages inside each other beyond this number give no token.
@@ -132,8 +133,8 @@ fn filter(mut input: &[u8], list: &'static [(u32, Keep)], depth: usize) -> Optio
         let content = filter(value, fields, depth + 1)?;
         if !content.is_empty() {
             let mut piece = Vec::with_capacity(content.len() + 8);
-            put_varint(&mut piece, u64::from(field.number) << 3 | 2);
-            put_varint(&mut piece, content.len() as u64);
+            put_varint(&mut piece, (field.number as usize) << 3 | 2);
+            put_varint(&mut piece, content.len());
             piece.extend_from_slice(&content);
             kept.push((field.number, piece));
         }
@@ -190,14 +191,6 @@ fn varint(input: &mut &[u8]) -> Option<u64> {
     None
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,10 +227,10 @@ mod tests {
         let mut message = vec![0x0a, 1, b'a'];
         for _ in 0..40 {
             let mut inner = vec![0x0a];
-            put_varint(&mut inner, message.len() as u64);
+            put_varint(&mut inner, message.len());
             inner.append(&mut message);
             message = vec![0xaa, 2];
-            put_varint(&mut message, inner.len() as u64);
+            put_varint(&mut message, inner.len());
             message.append(&mut inner);
         }
         assert_eq!(content(&message), None);
