@@ -5,6 +5,10 @@
 #[path = "../fuzz/checks.rs"]
 mod checks;
 
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut count = 0;
@@ -33,3 +37,28 @@ fn the_corpus_of_nodes_replays() {
 fn the_corpus_of_jids_replays() {
     replay("jid", checks::jid);
 }
+
+proptest! {
+    #[test]
+    fn whatever_decodes_is_stable_over_encode_and_decode(
+        which in any::<prop::sample::Index>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+    ) {
+        let mut input = which.get(&NODES).clone();
+        for (at, byte) in edits {
+            if !input.is_empty() {
+                let at = at.index(input.len());
+                input[at] = byte;
+            }
+        }
+        checks::nodes(&input);
+    }
+}
+
+/// The corpus of nodes.
+static NODES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/nodes");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().filter(|path| path.is_file()).map(|path| std::fs::read(path).unwrap()).collect()
+});

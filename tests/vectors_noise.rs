@@ -6,6 +6,8 @@
 mod common;
 
 use common::vectors::{File, array, bytes, known_keys, name, number, opt_bytes, text};
+use palomar::client::payload::{self, ClientVersion, Login, Registration};
+use palomar::client::profile::{Browser, DeviceProfile, Os};
 use palomar::crypto::{KeyPair, PublicKey, aes_gcm_seal, hkdf_sha256, md5, xeddsa};
 use palomar::noise::{
     Accepted, Answer, CertChain, CipherState, Initiator, PRODUCTION_ROOT, Pattern, Responder, ServerAnswer,
@@ -274,7 +276,7 @@ fn vectors_cert_chain_cases_give_their_verdicts() {
 }
 
 #[test]
-fn vectors_client_payloads_hold_the_named_fields_and_round_trip() {
+fn vectors_client_payloads_hold_the_named_fields_round_trip_and_equal_ours_field_by_field() {
     let mut file = open();
     for case in file.section("client_payloads") {
         known_keys(
@@ -315,8 +317,78 @@ fn vectors_client_payloads_hold_the_named_fields_and_round_trip() {
             "login" => check_login(&case, &payload),
             other => panic!("unknown kind {other}"),
         }
+        check_ours(&case, payload, ClientVersion(triple));
     }
     leave(file, &["xx", "ik", "xxfallback", "cert_chain_cases", "framing", "production_cert_chain"]);
+}
+
+/// Ours for the same values, field by field. Different by decision: the device properties beyond system, platform and
+/// full sync (01 §11, 07 §2), `lc` (written always) and `lidDbMigrated` (01 §10 no. 24, 41), and the empty `manufacturer`
+/// of 01 §10, which the peer that made these payloads leaves out.
+fn check_ours(case: &Value, mut theirs: ClientPayload, version: ClientVersion) {
+    let Some(profile) = profile(&case["config"]) else {
+        println!("{}: not a browser, none of ours", name(case));
+        return;
+    };
+    let ours = if theirs.device_pairing_data.is_some() {
+        payload::register(
+            version,
+            &profile,
+            &Registration {
+                registration_id: u32::try_from(number(case, "registration_id")).unwrap(),
+                identity: &public(case, "identity_public"),
+                signed_prekey: (
+                    u32::try_from(number(case, "signed_prekey_id")).unwrap(),
+                    &public(case, "signed_prekey_public"),
+                    &array(case, "signed_prekey_signature"),
+                ),
+            },
+        )
+    } else {
+        let (username, device) = (theirs.username.unwrap(), theirs.device.unwrap());
+        let told = Login { username, device, passive: theirs.passive.unwrap(), counter: 0 };
+        payload::login(version, &profile, &told)
+    };
+    let mut ours = ClientPayload::decode(&ours[..]).unwrap();
+    let manufacturer = ours.user_agent.as_mut().unwrap().manufacturer.take();
+    assert_eq!(manufacturer.as_deref(), Some(""));
+    if let (Some(ours), Some(theirs)) = (&mut ours.device_pairing_data, &theirs.device_pairing_data) {
+        let props = |data: &[u8]| DeviceProps::decode(data).unwrap();
+        let (own, other) = (props(ours.device_props()), props(theirs.device_props()));
+        assert_eq!((own.os(), own.platform_type()), (other.os(), other.platform_type()));
+        assert_eq!(own.require_full_sync, other.require_full_sync);
+        ours.device_props.clone_from(&theirs.device_props);
+    } else {
+        assert_eq!((ours.lc, ours.lid_db_migrated), (Some(0), Some(true)));
+        (ours.lc, ours.lid_db_migrated) = (None, None);
+        (theirs.lc, theirs.lid_db_migrated) = (None, None);
+    }
+    assert_eq!(hex::encode(ours.encode_to_vec()), hex::encode(theirs.encode_to_vec()), "{}", name(case));
+}
+
+/// The device profile of a configuration, if it is one of ours.
+fn profile(config: &Value) -> Option<DeviceProfile> {
+    let browser = match text(config, "browser") {
+        "Chrome" => Browser::Chrome,
+        "Firefox" => Browser::Firefox,
+        "Edge" => Browser::Edge,
+        "Opera" => Browser::Opera,
+        "Safari" => Browser::Safari,
+        _ => return None,
+    };
+    let os = match text(config, "os") {
+        "Windows" => Os::Windows,
+        "Mac OS" => Os::MacOs,
+        "Ubuntu" => Os::Ubuntu,
+        "Linux" => Os::Linux,
+        _ => return None,
+    };
+    Some(DeviceProfile {
+        browser,
+        os,
+        language: "en".to_owned(),
+        country: text(config, "country").to_owned(),
+    })
 }
 
 fn check_register(case: &Value, payload: &ClientPayload, version: [u32; 3]) {

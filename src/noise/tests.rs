@@ -1,12 +1,14 @@
 //! What protocol 01 §22 wants proved of the handshakes, with chains issued here. (The vectors are in
 //! `tests/vectors_noise.rs`.)
 
+use proptest::prelude::*;
 use prost::Message;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
 use crate::crypto::{KeyPair, PublicKey};
 use crate::proto::noise::{self, CertificateDetails, ClientFinish, ClientHello, HandshakeMessage};
+use crate::wire;
 
 const NOW: u64 = 1_780_000_000;
 
@@ -365,4 +367,63 @@ fn debug_output_shows_no_key() {
     assert_eq!(format!("{client:?}"), "Initiator(Ik)");
     assert_eq!(format!("{:?}", CipherState::new(&[7; 32])), "CipherState { key: gcm::Key(..), n: 0 }");
     assert_eq!(format!("{:?}", SymmetricState::new("name")), "SymmetricState(..)");
+}
+
+#[test]
+fn the_pre_intro_does_not_change_the_handshake_hash() {
+    let run = |routing: Option<&[u8]>| {
+        let mut world = World::new();
+        let (client, hello) = Initiator::xx(&world.client.clone(), world.ephemeral()).unwrap();
+        let mut stream = wire::intro(routing);
+        stream.extend(wire::frame_header(hello.len()).unwrap());
+        stream.extend(&hello);
+        let intro = wire::parse_intro(&stream).unwrap().unwrap();
+        assert_eq!(intro.routing_info.as_deref(), routing);
+        let mut decoder = wire::FrameDecoder::new();
+        decoder.push(&stream[intro.len..]);
+        let Answer::Wait { server_hello, next } = world.respond(&decoder.next().unwrap().unwrap()) else {
+            panic!("XX")
+        };
+        let Ok(ServerAnswer::Verified(verified)) = client.read_server_hello(&server_hello, &world.trust())
+        else {
+            panic!("refused")
+        };
+        let finish = verified.finish(b"payload").unwrap().client_finish;
+        next.read_client_finish(&finish).unwrap();
+        (server_hello, finish)
+    };
+    // Every sealed field is authenticated with the hash at its place: equal bytes, equal hashes.
+    assert_eq!(run(None), run(Some(b"routing")));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_bytes_instead_of_a_handshake_message_are_an_error(
+        bytes in prop::collection::vec(any::<u8>(), 0..400), ephemeral in any::<[u8; 32]>(),
+    ) {
+        let mut world = World::new();
+        let server = *world.server.public();
+        let trust = world.trust();
+        prop_assert!(CertChain::verify(&bytes, &trust.root, &server, trust.now).is_err());
+        // As they are, and as the fields of a well-formed message.
+        let hello = noise::ServerHello {
+            ephemeral: Some(ephemeral.to_vec()),
+            r#static: Some(bytes.clone()),
+            payload: Some(bytes.clone()),
+            ..Default::default()
+        };
+        let finish = ClientFinish { r#static: Some(bytes.clone()), payload: Some(bytes.clone()), ..Default::default() };
+        let shaped = HandshakeMessage { server_hello: Some(hello), client_finish: Some(finish), ..Default::default() };
+        for message in [bytes, shaped.encode_to_vec()] {
+            let (xx, hello) = Initiator::xx(&world.client.clone(), world.ephemeral()).unwrap();
+            prop_assert!(xx.read_server_hello(&message, &trust).is_err());
+            let (ik, _) = world.ik(&server);
+            prop_assert!(ik.read_server_hello(&message, &trust).is_err());
+            prop_assert!(Responder::new(&world.server, world.client.clone()).read_client_hello(&message, b"").is_err());
+            let Answer::Wait { next, .. } = world.respond(&hello) else { panic!("XX") };
+            prop_assert!(next.read_client_finish(&message).is_err());
+        }
+    }
 }

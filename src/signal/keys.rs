@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_with_a_wrong_signature_is_refused() {
+    fn a_bundle_with_a_wrong_signature_is_refused_and_leaves_no_session() {
         let rng = &mut os_rng();
         let identity = KeyPair::generate(rng);
         let mut signed = SignedPreKey::generate(1, &identity, rng);
@@ -190,6 +190,7 @@ mod tests {
         };
         assert!(make(&signed).is_ok());
         signed.signature[3] ^= 1;
+        // Without a bundle there is nothing that a session could be made of.
         assert_eq!(make(&signed).unwrap_err(), SignalError::BadSignature);
     }
 

@@ -163,3 +163,12 @@ fn key_index_list_keeps_valid_and_newer_indexes() {
 fn debug_of_the_secret_shows_nothing_of_it() {
     assert_eq!(format!("{:?}", AdvSecret::new([1; 32])), "AdvSecret(..)");
 }
+
+#[test]
+fn a_container_for_another_companion_identity_fails_by_the_signature_alone() {
+    let setup = setup(Hosting::Plain, Hosting::Plain);
+    // Secret and HMAC are right: a verifier that ignores the answer of its signature check takes this one.
+    let other = setup.account.public();
+    let verdict = companion::verify(&setup.container, &setup.secret, other, None);
+    assert_eq!(verdict.unwrap_err(), AdvError::Signature);
+}

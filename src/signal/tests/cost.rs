@@ -76,3 +76,41 @@ fn a_one_time_prekey_costs_one_key_pair() {
     let cost = cost(|| KeyPair::generate(&mut rng(1)));
     assert_eq!(cost, Count { key_pairs: 1, ..Count::default() });
 }
+
+#[test]
+fn fan_out_to_devices_with_sessions_costs_seven_hashes_for_each() {
+    let mut devices: Vec<Party> = (1..=6).map(|seed| pair(seed).0).collect();
+    let cost = cost(|| devices.iter_mut().for_each(|device| drop(device.send(b"text"))));
+    assert_eq!(cost, Count { hmac: 7 * 6, ..Count::default() });
+}
+
+#[test]
+fn group_messages_cost_what_the_table_says() {
+    let mut rng = rng(1);
+    let mut own = SenderKey::generate(&mut rng);
+    let mut record = SenderKeyRecord::new();
+    record.process(&own.distribution());
+    let (sending, sent) = count::of(|| own.encrypt(b"text", &mut rng).unwrap());
+    assert_eq!(sending, Count { signed: 1, hmac: 5, ..Count::default() });
+    let opening = cost(|| record.decrypt(&sent).unwrap());
+    assert_eq!(opening, Count { verified: 1, hmac: 5, ..Count::default() });
+    for _ in 0..4 {
+        own.encrypt(b"never sent", &mut rng).unwrap();
+    }
+    let far = own.encrypt(b"far", &mut rng).unwrap();
+    let gap = cost(|| record.decrypt(&far).unwrap());
+    assert_eq!(gap, Count { verified: 1, hmac: 5 + 2 * 4, ..Count::default() });
+}
+
+#[test]
+fn add_ons_bot_replies_and_reporting_tokens_cost_two_four_and_three_hashes() {
+    let secret = addon::MessageSecret::from_slice(&[1; 32]).unwrap();
+    let hashes = |hmac| Count { hmac, ..Count::default() };
+    let context = addon::Context { message_id: "ID", original_sender: "1@lid", modification_sender: "2@lid" };
+    let seal = || addon::seal_with(&secret, addon::Use::PollVote, &context, b"vote", [7; 12]).unwrap();
+    assert_eq!(cost(seal), hashes(2));
+    let reply = bot::Reply { reply_id: "ID", target_sender: "1@lid", bot: "2@bot" };
+    assert_eq!(cost(|| reply.key(&secret)), hashes(4));
+    let token = || reporting::token(&secret, "ID", "1@lid", "2@lid", &[0x0a, 1, b'a']).unwrap();
+    assert_eq!(cost(token), hashes(3));
+}

@@ -55,6 +55,19 @@ fn after_twenty_failures_only_the_current_session_is_tried_until_a_message_opens
 }
 
 #[test]
+fn a_pkmsg_of_a_known_session_ends_the_strictness_too() {
+    let (mut a, mut b) = many_sessions();
+    for _ in 0..20 {
+        b.refuses(&forged(0, 5));
+    }
+    let again = a.send(b"again");
+    assert_eq!(again.kind, CiphertextType::PreKey);
+    assert_eq!(b.opens(&again, b"again"), OpenedBy::Current);
+    let (cost, _) = count::of(|| b.refuses(&forged(0, 5)));
+    assert_eq!(cost.dh, 41);
+}
+
+#[test]
 fn after_twenty_failed_base_keys_in_a_minute_further_ones_are_not_looked_at() {
     let mut b = Party::new(2);
     let hostile = |at: u64| {
@@ -208,6 +221,17 @@ proptest! {
         if b.receive(&first).is_err() {
             prop_assert_eq!(b.record.serialize(), before);
         }
+    }
+
+    #[test]
+    fn sender_keys_with_a_right_checksum_and_any_content_never_panic(
+        own in any::<bool>(), bytes in prop::collection::vec(any::<u8>(), 0..600),
+    ) {
+        let mut stored = vec![1, if own { b'S' } else { b'R' }];
+        stored.extend(bytes);
+        let sum = crate::crypto::sha256(&stored);
+        stored.extend(&sum[..8]);
+        let _ = (SenderKeyRecord::deserialize(&stored), SenderKey::deserialize(&stored));
     }
 
     #[test]

@@ -200,3 +200,50 @@ fn an_error_leads_to_the_answer_of_its_class() {
     let codes = [NoSession, InvalidKey, FutureMessage, BadMac, RetryReason::Identity].map(RetryReason::code);
     assert_eq!(codes, [1, 2, 6, 7, 12]);
 }
+
+#[test]
+fn wrong_padding_commits_the_ratchet_and_is_not_retried() {
+    let (mut a, mut b) = pair(1);
+    let sent = a.send(&[1, 2, 0]);
+    let before = b.record.serialize();
+    let opened = b.receive(&sent).unwrap();
+    assert_eq!(padding::unpad(&opened.plaintext), Err(padding::PaddingError));
+    assert_ne!(b.record.serialize(), before, "the ratchet is committed");
+    let again = b.refuses(&sent);
+    assert_eq!((again, again.answer()), (SignalError::Duplicate, Answer::AsSeen), "never a retry receipt");
+    let next = a.send(b"next");
+    b.opens(&next, b"next");
+}
+
+#[test]
+fn an_identity_change_in_an_invalid_pkmsg_changes_nothing() {
+    let (mut a, mut b) = pair(1);
+    let mut other = Party::new(3);
+    other.process(&b.bundle(Some(2)));
+    let mut hello = other.send(b"reinstalled");
+    // The inner code stands before the two small fields at the end.
+    let position = hello.bytes.len() - 8;
+    hello.bytes[position] ^= 1;
+    let identity = b.record.remote_identity().copied();
+    assert_eq!(b.refuses(&hello), SignalError::BadMac);
+    assert!(b.one_time.contains_key(&2), "its one-time prekey is still there");
+    assert_eq!(b.record.remote_identity().copied(), identity);
+    let next = a.send(b"next");
+    assert_eq!(b.opens(&next, b"next"), OpenedBy::Current);
+}
+
+#[test]
+fn a_corrupt_session_row_is_no_session_and_the_next_pkmsg_works() {
+    let (mut a, mut b) = pair(1);
+    let mut row = b.record.serialize();
+    row[40] ^= 1;
+    // What does not read is set aside, and counts as no record.
+    assert_eq!(SessionRecord::deserialize(&row).unwrap_err(), RecordError::Checksum);
+    b.record = SessionRecord::default();
+    let lost = a.send(b"lost");
+    assert_eq!(b.refuses(&lost), SignalError::NoSession);
+    a.record.archive_current();
+    a.process(&b.bundle(Some(2)));
+    let resent = a.send(b"resent");
+    assert_eq!(b.opens(&resent, b"resent"), OpenedBy::New { consumed_prekey: Some(2) });
+}
