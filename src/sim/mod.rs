@@ -14,6 +14,7 @@ mod pki;
 mod rules;
 mod seam;
 mod seed;
+mod shapes;
 mod shared;
 mod simulator;
 mod stub;

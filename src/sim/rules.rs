@@ -1,4 +1,4 @@
-//! The modes of the operating rules (09 §23). Protocol faults (R15) are the ones that this simulator judges.
+//! The modes of the operating rules (09 §23): protocol faults (R15) and shapes of stanzas (R17) are judged here.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,18 +22,21 @@ pub struct Rule {
     pub mode: Mode,
 }
 
-/// The rules; an absent one is left as it is.
+/// The rules; one that a change does not name stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Protocol faults. Off, nothing is recorded; the answers of the router stay.
     #[serde(rename = "R15", skip_serializing_if = "Option::is_none")]
     pub protocol_faults: Option<Rule>,
+    /// Shapes of stanzas: a violation in `strict`, in the traffic log elsewhere. Off at the start.
+    #[serde(rename = "R17", skip_serializing_if = "Option::is_none")]
+    pub shapes: Option<Rule>,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { protocol_faults: Some(Rule { mode: Mode::Enforce }) }
+        Self { protocol_faults: Some(Rule { mode: Mode::Enforce }), shapes: Some(Rule { mode: Mode::Off }) }
     }
 }
 
@@ -42,6 +45,13 @@ impl Rules {
         if other.protocol_faults.is_some() {
             self.protocol_faults = other.protocol_faults;
         }
+        if other.shapes.is_some() {
+            self.shapes = other.shapes;
+        }
+    }
+
+    pub(crate) fn judges_shapes(&self) -> bool {
+        self.shapes.as_ref().is_some_and(|rule| rule.mode != Mode::Off)
     }
 
     pub(crate) fn records_faults(&self) -> bool {

@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::shapes;
 use super::world::{ConnectionId, DeviceRef};
 use crate::clock::UnixMillis;
 use crate::crypto::sha256;
+use crate::stanza::judge::Judgement;
 use crate::wire::{Content, Node, json};
 
 const RING: usize = 100_000;
@@ -39,13 +41,15 @@ pub struct TrafficItem {
     pub direction: Direction,
     /// The stanza, long contents replaced.
     pub node: Node,
+    /// What the stanza judge says of a client's stanza, while rule R17 is on.
+    pub judge: Option<Judgement>,
 }
 
 impl TrafficItem {
     /// The item of the admin API.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut item = serde_json::json!({
             "cursor": self.cursor.to_string(),
             "at_ms": self.at_ms,
             "connection": self.connection.to_string(),
@@ -53,7 +57,11 @@ impl TrafficItem {
             "device": self.device.as_ref().map(|device| device.device),
             "dir": self.direction,
             "node": json::to_json(&self.node),
-        })
+        });
+        if let (Some(judgement), Some(fields)) = (&self.judge, item.as_object_mut()) {
+            fields.insert("judge".to_owned(), shapes::to_json(judgement));
+        }
+        item
     }
 }
 
@@ -70,8 +78,18 @@ impl Traffic {
         Self { on, ring: VecDeque::new(), next: 0 }
     }
 
-    pub fn record_in(&mut self, at: UnixMillis, id: ConnectionId, device: Option<DeviceRef>, node: Node) {
+    pub fn record_in(
+        &mut self,
+        at: UnixMillis,
+        id: ConnectionId,
+        device: Option<DeviceRef>,
+        node: Node,
+        judge: Option<Judgement>,
+    ) {
         self.record(at, id, device, Direction::In, node);
+        if let Some(item) = self.ring.back_mut().filter(|_| self.on) {
+            item.judge = judge;
+        }
     }
 
     pub fn record_out(&mut self, at: UnixMillis, id: ConnectionId, device: Option<DeviceRef>, node: Node) {
@@ -94,7 +112,8 @@ impl Traffic {
             self.ring.pop_front();
         }
         self.next += 1;
-        self.ring.push_back(TrafficItem { cursor: self.next, at_ms, connection, device, direction, node });
+        let item = TrafficItem { cursor: self.next, at_ms, connection, device, direction, node, judge: None };
+        self.ring.push_back(item);
     }
 
     /// The last stanza's number.
@@ -130,7 +149,7 @@ mod tests {
     fn long_contents_are_kept_as_length_and_hash() {
         let mut log = Traffic::new(true);
         let enc = Node::new("enc").bytes(vec![7; 200]);
-        log.record_in(1, 1, None, Node::new("message").child(enc));
+        log.record_in(1, 1, None, Node::new("message").child(enc), None);
         log.record_out(2, 1, None, Node::new("ack"));
         let items: Vec<_> = log.since(0).collect();
         assert_eq!(items.len(), 2);

@@ -98,10 +98,13 @@ impl Violations {
 
     pub(crate) fn record(&mut self, now: UnixMillis, fault: Fault<'_>) {
         self.total += 1;
-        let known = self
-            .items
-            .iter_mut()
-            .find(|item| item.code == fault.code && item.account.as_deref() == fault.account);
+        // Shapes count per finding, everything else per code.
+        let shape = fault.code == "stanza-unlike";
+        let known = self.items.iter_mut().find(|item| {
+            item.code == fault.code
+                && item.account.as_deref() == fault.account
+                && (!shape || item.detail == fault.detail)
+        });
         if let Some(item) = known {
             item.count += 1;
             item.last_ms = now;
@@ -113,7 +116,7 @@ impl Violations {
             account: fault.account.map(str::to_owned),
             connection: fault.connection,
             code: fault.code.to_owned(),
-            rule: "R15".to_owned(),
+            rule: if shape { "R17" } else { "R15" }.to_owned(),
             severity,
             count: 1,
             first_ms: now,

@@ -51,6 +51,7 @@ use super::chain::ServerIdentity;
 use super::config::{Profile, SimConfig};
 use super::rules::Rules;
 use super::seed::{self, SimRng};
+use super::shapes::Shapes;
 use super::traffic::Traffic;
 use super::violations::{Fault, Violations};
 use crate::clock::UnixMillis;
@@ -67,6 +68,7 @@ pub(crate) struct World {
     pub violations: Violations,
     pub traffic: Traffic,
     pub rules: Rules,
+    shapes: Shapes,
     pub server: ServerIdentity,
     pub ops: BTreeMap<u64, Outcome>,
     lids: BTreeMap<String, String>,
@@ -94,6 +96,7 @@ impl World {
             violations: Violations::default(),
             traffic,
             rules: Rules::default(),
+            shapes: Shapes::default(),
             server: ServerIdentity::new(seed),
             ops: BTreeMap::new(),
             lids: BTreeMap::new(),
@@ -154,7 +157,7 @@ impl World {
         connection.last_in_ms = now;
         connection.last_in = Some(node.tag.to_string());
         let device = connection.session().map(|session| session.device.clone());
-        self.traffic.record_in(now, id, device.clone(), node.clone());
+        self.judge_shape(id, device.as_ref(), &node);
         let Some(connection) = self.connections.get(&id) else { return };
         match (&connection.state, device) {
             (State::Online(_), Some(device)) => {
@@ -165,6 +168,19 @@ impl World {
             _ => {}
         }
         self.settle();
+    }
+
+    /// Writes a client's stanza into the log, with what the stanza judge says of it (09 §23.1).
+    fn judge_shape(&mut self, id: ConnectionId, device: Option<&DeviceRef>, node: &Node) {
+        let profile = device.map_or(self.config.profile, |device| self.profile(&device.number));
+        let judges = self.rules.judges_shapes() && profile != Profile::Bench;
+        let judgement = judges.then(|| self.shapes.judge(node)).flatten();
+        self.traffic.record_in(self.now_ms, id, device.cloned(), node.clone(), judgement.clone());
+        let Some(judgement) = judgement.filter(|_| profile == Profile::Strict) else { return };
+        let unlisted: Vec<String> = self.shapes.unlisted(&judgement).map(ToString::to_string).collect();
+        for finding in unlisted {
+            self.connection_fault(id, "stanza-unlike", finding);
+        }
     }
 
     /// A stanza of a logged-in companion or of a phone.

@@ -7,3 +7,4 @@ mod messages;
 mod offline;
 mod pairing;
 mod receipts;
+mod shapes;

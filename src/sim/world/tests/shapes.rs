@@ -1,0 +1,47 @@
+use crate::sim::Profile;
+use crate::sim::rules::{Mode, Rule, Rules};
+use crate::sim::world::NewAccount;
+use crate::sim::world::testing::Lab;
+use crate::stanza::judge::Verdict;
+use crate::wire::{Jid, Node};
+
+fn on(mode: Mode) -> Rules {
+    Rules { protocol_faults: None, shapes: Some(Rule { mode }) }
+}
+
+fn ping() -> Node {
+    Node::new("iq").attr("xmlns", "w:p").attr("type", "get").attr("to", Jid::service())
+}
+
+#[test]
+fn an_unlike_stanza_is_a_violation_in_strict_only_and_in_the_log_of_both() {
+    for profile in [Profile::Strict, Profile::Lenient, Profile::Bench] {
+        let mut lab = Lab::new();
+        let new = NewAccount { profile: Some(profile), ..NewAccount::default() };
+        let number = lab.world.create_account(new).unwrap();
+        let mut companion = lab.companion(&number, 20);
+        lab.world.rules.merge(on(Mode::Report));
+        let before = lab.world.traffic.last_cursor().unwrap();
+        let unlike = ping().attr("id", "1.1-90").attr("colour", "blue");
+        companion.send(&mut lab, unlike.clone());
+        companion.send(&mut lab, unlike);
+        assert_eq!(companion.take("iq").str("type").as_deref(), Some("result"), "no answer is changed");
+        let item = lab.world.traffic.since(before).next().unwrap();
+        let verdict = item.judge.as_ref().map(|judgement| judgement.verdict);
+        assert_eq!(verdict, (profile != Profile::Bench).then_some(Verdict::Unlike), "{profile:?}");
+        let expected = if profile == Profile::Strict { 2 } else { 0 };
+        assert_eq!(lab.world.violations.count("stanza-unlike"), expected, "{profile:?}");
+        let items = lab.world.violations.items();
+        assert!(items.iter().all(|item| item.rule == "R17" && item.detail.contains("colour")), "{items:?}");
+    }
+}
+
+#[test]
+fn with_the_rule_off_nothing_is_judged() {
+    let mut lab = Lab::new();
+    let number = lab.account();
+    let mut companion = lab.companion(&number, 20);
+    companion.send(&mut lab, ping().attr("id", "1.1-90").attr("colour", "blue"));
+    assert!(lab.world.traffic.since(0).all(|item| item.judge.is_none()));
+    assert_eq!(lab.violations(), []);
+}
