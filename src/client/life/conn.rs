@@ -26,16 +26,19 @@ pub(crate) struct Conn {
     pub ctx: Context,
     pub link: Link,
     pub success: watch::Sender<Option<Success>>,
+    /// Begins with `<success>`.
     pub offline: Mutex<Option<Offline>>,
     pub offline_moved: Notify,
     keepalive: Mutex<Keepalive>,
     keepalive_moved: Notify,
     authenticated: OnceLock<Instant>,
+    /// As the login payload said.
+    passive: bool,
 }
 
 impl Conn {
     /// A connection whose handshake just ended, and the queue for its writer.
-    pub fn new(ctx: &Context) -> (Arc<Self>, mpsc::Receiver<Order>) {
+    pub fn new(ctx: &Context, passive: bool) -> (Arc<Self>, mpsc::Receiver<Order>) {
         let (link, orders) = Link::new();
         let (now, wall) = (ctx.clock.now(), ctx.clock.wall_ms());
         let keepalive = Keepalive::new(ctx.config.keepalive, now, wall, &mut ctx.chance.fork());
@@ -48,13 +51,17 @@ impl Conn {
             keepalive: Mutex::new(keepalive),
             keepalive_moved: Notify::new(),
             authenticated: OnceLock::new(),
+            passive,
         };
         (Arc::new(conn), orders)
     }
 
     /// The first `<success>` came.
     pub fn succeeded(&self, success: Success) {
-        if self.authenticated.set(self.ctx.clock.now()).is_ok() {
+        let now = self.ctx.clock.now();
+        if self.authenticated.set(now).is_ok() {
+            // Here and not in the start-up: the end of the queue may come in the same breath.
+            *lock(&self.offline) = Some(Offline::new(now, self.passive));
             self.success.send_replace(Some(success));
         }
     }

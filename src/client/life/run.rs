@@ -19,7 +19,7 @@ use crate::client::net::{Advice, NetError};
 use crate::client::pair::{self, PairEvent};
 use crate::client::state::{LogOut, State, Stop};
 use crate::stanza::failure::Failure;
-use crate::store::StoreError;
+use crate::store::{self, StoreError};
 
 /// Room for what the server says on a registration connection.
 const PAIR_INPUTS: usize = 32;
@@ -198,9 +198,9 @@ impl Life {
     /// A login connection, to its end.
     async fn login(&mut self, logging_in: LoggingIn) -> End {
         let (ctx, messaging) = (Arc::clone(&self.ctx), Arc::clone(&self.messaging));
-        let (conn, mut orders) = Conn::new(&ctx);
-        let dispatcher = Dispatcher::new(Arc::clone(&conn), Purpose::LogIn(Arc::clone(&messaging)));
         let LoggingIn { established, passive } = logging_in;
+        let (conn, mut orders) = Conn::new(&ctx, passive);
+        let dispatcher = Dispatcher::new(Arc::clone(&conn), Purpose::LogIn(Arc::clone(&messaging)));
         let end = {
             let mut write = std::pin::pin!(conn.write(established.writer, &mut orders));
             let end = tokio::select! {
@@ -326,12 +326,16 @@ impl Life {
         loop {
             self.ctx.show(State::Pairing);
             let end = self.registration(&events, &mut commands).await;
-            match self.is_linked().await {
-                Ok(true) => {
+            match self.link().await {
+                Ok(Some(link)) => {
+                    // Told here and not by the driver: the server may end the connection before the driver hears
+                    // that its reply is written.
+                    linked(&events, link);
+                    self.ctx.inbox.notify_waiters();
                     (self.linked, self.wanted) = (true, true);
                     return Step::Go;
                 }
-                Ok(false) => {}
+                Ok(None) => {}
                 Err(error) => {
                     closed(&events, error.to_string());
                     return Step::Go;
@@ -358,8 +362,8 @@ impl Life {
         }
     }
 
-    async fn is_linked(&self) -> Result<bool, StoreError> {
-        self.ctx.store.read(|tx| tx.link().map(|link| link.is_some())).await
+    async fn link(&self) -> Result<Option<store::Link>, StoreError> {
+        self.ctx.store.read(|tx| tx.link()).await
     }
 
     /// One registration connection, to its end.
@@ -379,7 +383,7 @@ impl Life {
             Ok(registering) => registering,
             Err(end) => return end,
         };
-        let (conn, mut orders) = Conn::new(&ctx);
+        let (conn, mut orders) = Conn::new(&ctx, false);
         let (inputs, mut told) = mpsc::channel(PAIR_INPUTS);
         let dispatcher = Dispatcher::new(Arc::clone(&conn), Purpose::Register(inputs));
         let mut driver = pair::Driver::new(Arc::clone(&ctx), conn.link.clone(), own, events.clone());
@@ -514,6 +518,18 @@ fn refused_by_server(events: &mpsc::Sender<PairEvent>, failure: &Failure) {
     let error = PairEvent::PairError { code: failure.reason.unwrap_or(0), text: "failure".to_owned() };
     // One who does not read the events learns it from the end of the stream.
     let _ = events.try_send(error);
+}
+
+fn linked(events: &mpsc::Sender<PairEvent>, link: store::Link) {
+    let Ok(jid) = link.pn.parse() else { return };
+    let lid = link.lid.and_then(|lid| lid.parse().ok());
+    // One who does not read loses events, never the pairing.
+    let _ = events.try_send(PairEvent::PairSuccess {
+        jid,
+        lid,
+        platform: link.platform,
+        business: link.business_name,
+    });
 }
 
 fn closed(events: &mpsc::Sender<PairEvent>, reason: String) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::conn::{Conn, lock};
 use super::connect::PREKEYS_MIN;
 use super::end::End;
-use super::offline::{Action, BATCH, Offline};
+use super::offline::{Action, BATCH};
 use super::props::{self, Ask};
 use crate::client::iq::Repeat;
 use crate::client::messaging::Messaging;
@@ -21,7 +21,7 @@ const DEAF_GAP: Duration = Duration::from_secs(3600);
 /// Runs a login from its first stanza on. It ends only with the connection; after "ready" it waits.
 pub(crate) async fn run(conn: &Conn, messaging: &Messaging, passive: bool) -> End {
     let Some(success) = first_success(conn).await else { return End::GaveUp("no first stanza within 60 s") };
-    match begin(conn, &success, passive).await {
+    match begin(conn, &success).await {
         Ok(()) => {}
         Err(error) => return End::Store(error.to_string()),
     }
@@ -70,12 +70,11 @@ async fn first_success(conn: &Conn) -> Option<Success> {
 }
 
 /// Steps 1 and 2.
-async fn begin(conn: &Conn, success: &Success, passive: bool) -> Result<(), StoreError> {
+async fn begin(conn: &Conn, success: &Success) -> Result<(), StoreError> {
     let ctx = &conn.ctx;
     if let Some(time) = success.server_time {
         ctx.note_server_time(time);
     }
-    *lock(&conn.offline) = Some(Offline::new(ctx.clock.now(), passive));
     let (lid, now) = (success.lid.clone(), ctx.clock.wall_ms());
     let synced = ctx
         .store

@@ -298,13 +298,6 @@ impl Driver {
             return Err(Over::new("the connection broke before the pairing was confirmed"));
         }
         self.signed = Some(self.now());
-        self.ctx.inbox.notify_waiters();
-        self.tell(PairEvent::PairSuccess {
-            jid: accepted.jid.clone(),
-            lid: accepted.lid.clone(),
-            platform: accepted.platform.clone(),
-            business: accepted.business.clone(),
-        });
         Ok(())
     }
 
