@@ -56,8 +56,19 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See three accounts link, talk and recover, on an embedded simulator
+    Demo(crate::demo::DemoArgs),
     /// List the accounts and how they stand
     Accounts,
+    /// Link an account to a phone
+    Link(crate::link::LinkArgs),
+    /// Send a text
+    Send(crate::send::SendArgs),
+    /// Print what arrives, and acknowledge what was printed
+    Listen(crate::listen::ListenArgs),
     /// Check everything a connection needs, and say what to do
     Doctor,
+    /// The simulator of the other side
+    #[command(subcommand)]
+    Sim(crate::sim::SimCommand),
 }

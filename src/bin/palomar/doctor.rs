@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use palomar::client::net::{self, Advice, Egress, NetError, Tcp};
+use palomar::client::payload::BUILT_IN_VERSION;
 use palomar::clock::Clock;
 use palomar::crypto::os_rng;
 use palomar::store::{Accounts, StoreError};
@@ -13,6 +14,7 @@ use crate::accounts;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::version;
 
 /// For resolving a name.
 const RESOLVE: Duration = Duration::from_secs(10);
@@ -84,6 +86,7 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
         going_on
     };
     look(configuration(config));
+    look(version(config, Clock::system().wall_s()));
     for finding in store(config).await {
         look(finding);
     }
@@ -102,6 +105,18 @@ fn configuration(config: &Config) -> Finding {
     Finding::good("config", found)
 }
 
+/// The version that this build presents; what matters to the service only.
+fn version(config: &Config, now: i64) -> Finding {
+    let age = version::age(BUILT_IN_VERSION, now);
+    let found = format!("{BUILT_IN_VERSION}, about {age} days old");
+    if age <= version::OLD_DAYS || config.other_server {
+        return Finding::good("version", found);
+    }
+    let next =
+        "logging in may still work, linking may not; take a newer build of palomar before linking a phone";
+    Finding { next: Some(next.to_owned()), ..Finding::note("version", found) }
+}
+
 async fn store(config: &Config) -> Vec<Finding> {
     let open = accounts::folder(config).map_err(Finding::from_failure);
     let folder = match open {
@@ -113,7 +128,10 @@ async fn store(config: &Config) -> Vec<Finding> {
         Ok(ids) => ids,
         Err(error) => return vec![Finding::from_failure(error.into())],
     };
-    let mut findings = vec![Finding::good("store", format!("{root}: {} accounts", ids.len()))];
+    let mut findings = vec![Finding::good(
+        "store",
+        format!("{root}: {} account{}", ids.len(), if ids.len() == 1 { "" } else { "s" }),
+    )];
     for id in ids {
         findings.push(match folder.open(&id, Clock::system().wall_ms()) {
             Ok(store) => {
@@ -160,7 +178,7 @@ async fn resolve(config: &Config) -> Finding {
             if count == 0 {
                 return Finding::bad("resolve", format!("{host} has no address"), next);
             }
-            Finding::good("resolve", format!("{host}: {count} addresses"))
+            Finding::good("resolve", format!("{host}: {count} address{}", if count == 1 { "" } else { "es" }))
         }
         Ok(Err(error)) => Finding::bad("resolve", format!("{host}: {error}"), next),
         Err(_) => Finding::bad("resolve", format!("{host}: no answer within 10 s"), next),

@@ -10,8 +10,14 @@ pub enum Exit {
     Failed = 1,
     /// Wrong usage or configuration.
     Usage = 2,
+    /// A person must act: scan, confirm, look at the phone.
+    Person = 3,
     /// Another process has it.
     Held = 4,
+    /// A limit says: later.
+    Later = 5,
+    /// The service refused: logged out, banned, outdated.
+    Refused = 6,
     /// The store is damaged or newer.
     Store = 7,
     /// Ctrl-C.

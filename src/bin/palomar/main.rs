@@ -2,13 +2,21 @@
 //!
 //! This is the one place that sees client and simulator together.
 
+mod account;
 mod accounts;
 mod args;
 mod config;
+mod demo;
 mod doctor;
 mod exit;
+mod link;
+mod listen;
+mod orders;
 mod output;
 mod qr;
+mod send;
+mod sim;
+mod version;
 
 use std::process::ExitCode;
 
@@ -19,6 +27,7 @@ use args::{Cli, Command};
 use config::{Config, Surroundings};
 use exit::{Exit, Failure};
 use output::Output;
+use sim::SimCommand;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -38,20 +47,47 @@ fn start(cli: &Cli, output: Output) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::failed(format!("the runtime does not start: {e}")))?;
     runtime.block_on(async {
+        // What runs until Ctrl-C ends in order then, and says what it saw.
+        let ends_by_itself = match &cli.command {
+            Command::Sim(SimCommand::Run(_)) => false,
+            Command::Demo(args) => !args.keep,
+            _ => true,
+        };
         tokio::select! {
             biased;
-            signal = tokio::signal::ctrl_c() => {
-                signal.map_err(|e| Failure::failed(format!("waiting for Ctrl-C: {e}")))?;
-                Err(Failure::new(Exit::Interrupted, "interrupted"))
-            }
+            () = interrupted(), if ends_by_itself => Err(Failure::new(Exit::Interrupted, "interrupted")),
             done = command(cli, &config, output) => done,
         }
     })
 }
 
+/// Ctrl-C, or the system's polite request to end.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        if let Ok(mut terminate) = terminate {
+            tokio::select! {
+                biased;
+                _ = terminate.recv() => return,
+                _ = tokio::signal::ctrl_c() => return,
+            }
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 async fn command(cli: &Cli, config: &Config, output: Output) -> Result<(), Failure> {
     match &cli.command {
         Command::Accounts => accounts::run(config, output).await,
+        Command::Demo(args) => demo::run(args, output, interrupted()).await,
+        Command::Send(args) => send::run(args, config, output).await,
+        Command::Link(args) => link::run(args, config, output).await,
+        Command::Listen(args) => listen::run(args, config, output).await,
+        Command::Sim(SimCommand::Run(args)) => sim::run(args, output, interrupted()).await,
+        Command::Sim(SimCommand::Pki(args)) => sim::pki(args, config, output).await,
         Command::Doctor => doctor::run(config, output).await,
     }
 }

@@ -24,9 +24,9 @@ impl Output {
         self.json
     }
 
-    /// Whether stdout is a terminal that people look at.
-    pub fn is_terminal(self) -> bool {
-        !self.json && std::io::stdout().is_terminal()
+    /// Whether colours may be written: people look at a terminal, and did not ask for none (NO_COLOR).
+    pub fn has_colours(self) -> bool {
+        !self.json && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
     }
 
     /// One result: `text` for people, `value` for machines.

@@ -1,0 +1,171 @@
+//! `listen ID`: prints what arrives, and acknowledges what was printed.
+
+use clap::Args;
+use palomar::client::event::{Change, Event, ReceiptKind, SendState};
+use palomar::client::{Client, State};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::account;
+use crate::accounts::{self, close};
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::orders;
+use crate::output::Output;
+
+/// Options of `listen`.
+#[derive(Debug, Args)]
+pub struct ListenArgs {
+    /// The account
+    pub id: String,
+    /// End after so many events
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// Print, but don't acknowledge: everything comes again next time
+    #[arg(long)]
+    pub keep: bool,
+    /// Send what stdin orders: one {"to", "text", "key"} a line
+    #[arg(long)]
+    pub stdin: bool,
+}
+
+/// Runs the command.
+pub async fn run(args: &ListenArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let folder = accounts::folder(config)?;
+    let store = palomar::store::Accounts::open(&*folder, &account::id(&args.id)?, now())?;
+    let client = account::client(store.clone(), config).await?;
+    let done = listen(&client, args, output).await;
+    if let Err(error) = client.close().await {
+        tracing::debug!(%error, "closing the client");
+    }
+    close(&store).await;
+    done
+}
+
+fn now() -> i64 {
+    palomar::clock::Clock::system().wall_ms()
+}
+
+async fn listen(client: &Client, args: &ListenArgs, output: Output) -> Result<(), Failure> {
+    client.connect().await?;
+    let mut states = client.state();
+    let mut events = client.events();
+    let mut orders = if args.stdin { Some(orders::stdin()?) } else { None };
+    let mut printed = 0;
+    loop {
+        tokio::select! {
+            biased;
+            delivery = events.next() => {
+                let delivery = delivery?;
+                output.line(human(&delivery.event), &machine(&delivery.id, delivery.seq, &delivery.event)?);
+                if !args.keep {
+                    delivery.ack().await?;
+                }
+                printed += 1;
+                if args.count.is_some_and(|count| printed >= count) {
+                    return Ok(());
+                }
+            }
+            order = next(&mut orders) => match order {
+                Some(line) => orders::take(client, &line, output).await,
+                None => orders = None,
+            },
+            changed = states.changed() => {
+                if changed.is_err() {
+                    return Err(Failure::failed("the client ended"));
+                }
+                let state = states.borrow_and_update().clone();
+                if let State::Stopped(stop) = &state {
+                    return Err(account::stopped(stop));
+                }
+                tell(&state, output);
+            }
+        }
+    }
+}
+
+/// The next line of stdin; never, where nobody gives orders.
+async fn next(orders: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
+    match orders {
+        Some(lines) => lines.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn tell(state: &State, output: Output) {
+    match state {
+        State::Ready => output.progress("ready"),
+        State::Connecting { attempt } if *attempt > 0 => {
+            output.progress(format_args!("connecting, try {}", attempt + 1))
+        }
+        State::Waiting { until } => {
+            output.progress(format_args!("no connection; next try in {} s", (until - now()).max(0) / 1000));
+        }
+        _ => {}
+    }
+}
+
+fn machine(id: &str, seq: u64, event: &Event) -> Result<Value, Failure> {
+    let mut value = serde_json::to_value(event).map_err(|e| Failure::failed(format!("an event: {e}")))?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("event_id".to_owned(), json!(id));
+        object.insert("seq".to_owned(), json!(seq));
+    }
+    Ok(value)
+}
+
+fn human(event: &Event) -> String {
+    match event {
+        Event::Message(message) => {
+            let from = message.push_name.as_deref().unwrap_or(&message.sender);
+            let what = match (&message.change, &message.text) {
+                (Some(Change::Edit(target)), Some(text)) => format!("edits {}: {text}", target.id),
+                (Some(Change::Reaction { target, text }), _) => format!("reacts {text} to {}", target.id),
+                (Some(Change::Revoke(target)), _) => format!("takes {} back", target.id),
+                (_, Some(text)) => text.clone(),
+                (_, None) => "(not a text)".to_owned(),
+            };
+            let me = if message.from_me { " (another device of mine)" } else { "" };
+            format!("{}  {from}{me}: {}", message.chat, printable(&what))
+        }
+        Event::Undecryptable(message) => {
+            format!("{}  {}: (can't be read yet: {})", message.chat, message.sender, message.reason)
+        }
+        Event::Receipt(receipt) => {
+            let what = match receipt.kind {
+                ReceiptKind::Delivered | ReceiptKind::Inactive => "delivered",
+                ReceiptKind::Read => "read",
+                ReceiptKind::Played => "played",
+                ReceiptKind::ReadElsewhere => "read on another device of mine",
+            };
+            format!("{}  {what} by {}: {}", receipt.chat, receipt.device, receipt.ids.join(" "))
+        }
+        Event::Outgoing(progress) => {
+            let what = match &progress.state {
+                SendState::Sent { .. } => "sent".to_owned(),
+                SendState::Failed { code: Some(code), detail } => format!("failed ({code}): {detail}"),
+                SendState::Failed { code: None, detail } => format!("failed: {detail}"),
+                SendState::Unknown => "outcome unknown".to_owned(),
+            };
+            format!("{}  {} {what}", progress.chat, progress.id)
+        }
+        Event::IdentityChanged { user, .. } => format!("{user}  has a new security code"),
+        Event::History { .. } => "a part of the history is offered".to_owned(),
+        other => other.kind().to_owned(),
+    }
+}
+
+/// Text of others, without what would steer a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_can_not_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\nc");
+    }
+}

@@ -1,0 +1,196 @@
+//! `sim run`, `sim pki`: the simulator as a program of its own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use palomar::sim::{CertMode, IkMode, Profile, SimConfig, Simulator};
+use serde_json::json;
+
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+/// `sim` commands.
+#[derive(Debug, Subcommand)]
+pub enum SimCommand {
+    /// Run the simulator until Ctrl-C; prints where it listens and whom clients must trust
+    Run(Box<RunArgs>),
+    /// Print the CA file, its fingerprint and the Noise root key of a simulator's folder; makes them if missing
+    Pki(PkiArgs),
+}
+
+/// Options of `sim run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Fixes keys, ids, refs and jitter
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How strictly clients are judged: strict, lenient, bench
+    #[arg(long, default_value = "strict")]
+    profile: Profile,
+    /// The folder of the state: PKI, accounts, queues (else nothing outlives the run)
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The loopback address of all listeners
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    listen: IpAddr,
+    /// Chat, plain WebSocket
+    #[arg(long, value_name = "PORT", default_value_t = 8099)]
+    chat_port: u16,
+    /// Chat over TLS
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    tls_port: u16,
+    /// CONNECT proxy to the TLS listeners
+    #[arg(long, value_name = "PORT", default_value_t = 8445)]
+    proxy_port: u16,
+    /// Admin API
+    #[arg(long, value_name = "PORT", default_value_t = 8098)]
+    admin_port: u16,
+    /// Let the system choose every port
+    #[arg(long, conflicts_with_all = ["chat_port", "tls_port", "proxy_port", "admin_port"])]
+    any_ports: bool,
+    /// Demand this bearer token at the admin API
+    #[arg(long, value_name = "TOKEN")]
+    admin_token: Option<String>,
+    /// The certificate chain shown: ok, or one defect (expired, future, wrong-root, leaf-sig, ...)
+    #[arg(long, value_name = "MODE", default_value = "ok")]
+    cert: CertMode,
+    /// What an IK hello gets: accept, fallback, drop
+    #[arg(long, value_name = "MODE", default_value = "fallback")]
+    ik: IkMode,
+    /// Offline delivery waits for the client's first <active/> after a passive login
+    #[arg(long)]
+    hold_until_active: bool,
+    /// A pairing code for an unknown number makes the account
+    #[arg(long)]
+    auto_accounts: bool,
+    /// Accept --listen addresses that are not loopback ones
+    #[arg(long)]
+    i_know_this_is_not_loopback: bool,
+    /// Which violations make the exit code 1: report (any), critical
+    #[arg(long, value_name = "WHICH", default_value = "report")]
+    fail_on: FailOn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FailOn {
+    Report,
+    Critical,
+}
+
+/// Options of `sim pki`.
+#[derive(Debug, Args)]
+pub struct PkiArgs {
+    /// The folder of the state
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The seed of the world that the root key belongs to
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+impl RunArgs {
+    fn config(&self) -> SimConfig {
+        let at = |port| Some(SocketAddr::new(self.listen, if self.any_ports { 0 } else { port }));
+        SimConfig {
+            seed: self.seed,
+            profile: self.profile,
+            chat: at(self.chat_port),
+            chat_tls: at(self.tls_port),
+            proxy: at(self.proxy_port),
+            admin: at(self.admin_port),
+            admin_token: self.admin_token.clone(),
+            allow_non_loopback: self.i_know_this_is_not_loopback,
+            cert: self.cert,
+            ik: self.ik,
+            state_dir: self.state.clone(),
+            hold_until_active: self.hold_until_active,
+            auto_accounts: self.auto_accounts,
+            ..SimConfig::default()
+        }
+    }
+}
+
+/// Runs `sim run`: until `stop` comes.
+pub async fn run(args: &RunArgs, output: Output, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    let simulator = start(args.config()).await?;
+    announce(&simulator, output)?;
+    stop.await;
+    let violations = simulator.admin().violations().await;
+    simulator.stop().await.map_err(|e| Failure::failed(e.to_string()))?;
+    report(&violations, args.fail_on, output)
+}
+
+async fn start(config: SimConfig) -> Result<Simulator, Failure> {
+    Simulator::start(config).await.map_err(|e| {
+        let next = "choose other ports (--any-ports lets the system choose), or another --state folder";
+        Failure::new(Exit::Failed, format!("the simulator does not start: {e}")).next(next)
+    })
+}
+
+fn announce(simulator: &Simulator, output: Output) -> Result<(), Failure> {
+    let info = simulator.admin().info();
+    let mut value = serde_json::to_value(info).map_err(|e| Failure::failed(e.to_string()))?;
+    let (chat, tls) = (simulator.chat_url(), simulator.chat_tls_url());
+    if let Some(object) = value.as_object_mut() {
+        object.insert("event".to_owned(), json!("listening"));
+        object.insert("chat_url".to_owned(), json!(chat));
+        object.insert("chat_tls_url".to_owned(), json!(tls));
+        object.insert("ca_pem".to_owned(), json!(simulator.ca_pem()));
+    }
+    let http = |at: Option<SocketAddr>| at.map_or_else(|| "-".to_owned(), |at| format!("http://{at}"));
+    let ca = info.ca_path.as_ref().map_or_else(
+        || "in memory only; --state DIR writes it to a file".to_owned(),
+        |path| path.display().to_string(),
+    );
+    let text = format!(
+        "simulator {}, profile {:?}, seed {}\n  chat      {}\n  chat TLS  {}\n  proxy     {}\n  admin     {}\n  \
+         root key  {}\n  CA        {ca}\n  CA SHA-256 {}\nstop it with Ctrl-C",
+        info.version,
+        info.profile,
+        info.seed,
+        chat.as_deref().unwrap_or("-"),
+        tls.as_deref().unwrap_or("-"),
+        http(info.proxy),
+        http(info.admin),
+        info.root_key,
+        info.ca_fingerprint,
+    );
+    output.line(text, &value);
+    Ok(())
+}
+
+fn report(violations: &palomar::sim::Violations, fail_on: FailOn, output: Output) -> Result<(), Failure> {
+    let critical = |item: &&palomar::sim::Violation| item.severity == palomar::sim::Severity::Critical;
+    let counted = match fail_on {
+        FailOn::Report => violations.total(),
+        FailOn::Critical => violations.items().iter().filter(critical).map(|item| item.count).sum(),
+    };
+    for item in violations.items() {
+        let account = item.account.as_deref().unwrap_or("-");
+        let text = format!("violation {} x{} by {account}: {}", item.code, item.count, item.detail);
+        output.line(text, &json!({ "event": "violation", "violation": item }));
+    }
+    let total = violations.total();
+    output.line(format_args!("{total} violations"), &json!({ "event": "stopped", "violations": total }));
+    match counted {
+        0 => Ok(()),
+        _ => Err(Failure::failed(format!("clients broke the protocol {counted} times"))),
+    }
+}
+
+/// Runs `sim pki`.
+pub async fn pki(args: &PkiArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let folder = args.state.clone().unwrap_or_else(|| config.data.root().join("sim"));
+    // No listener: only the folder is made or read.
+    let none = SimConfig { chat: None, chat_tls: None, proxy: None, admin: None, ..SimConfig::default() };
+    let simulator = start(SimConfig { seed: args.seed, state_dir: Some(folder), ..none }).await?;
+    let info = simulator.admin().info().clone();
+    let path = info.ca_path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let text =
+        format!("CA          {path}\nCA SHA-256  {}\nroot key    {}", info.ca_fingerprint, info.root_key);
+    let value = json!({ "ca": path, "ca_fingerprint": info.ca_fingerprint, "root_key": info.root_key });
+    output.line(text, &value);
+    simulator.stop().await.map_err(|e| Failure::failed(e.to_string()))
+}

@@ -1,0 +1,338 @@
+//! The command line as its users see it: output, exit codes, what is said when something is wrong.
+
+#![cfg(all(feature = "cli", feature = "sim"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+
+use palomar::sim::{NewAccount, SimConfig, Simulator};
+use palomar::store::sqlite::{Options, SqliteAccounts, Writers};
+use palomar::store::{AccountId, Accounts as _, DataDir};
+use serde_json::Value;
+
+const NUMBER: &str = "15550001111";
+const OTHER: &str = "15550002222";
+
+/// A folder to run commands in, and what they are told.
+struct Place {
+    folder: tempfile::TempDir,
+    server: Vec<String>,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), server: Vec::new() }
+    }
+
+    fn at(simulator: &Simulator) -> Self {
+        let root = hex::encode(simulator.root_key().as_bytes());
+        let server =
+            ["--server", &simulator.chat_url().unwrap(), "--root-key", &root].map(str::to_owned).to_vec();
+        Self { server, ..Self::new() }
+    }
+
+    fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_palomar"));
+        command.env_clear().env("HOME", self.folder.path()).env("TMPDIR", self.folder.path());
+        command.current_dir(self.folder.path()).arg("--data").arg(self.data());
+        command.args(&self.server).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// As [`Place::run`], off the test's runtime, so that a simulator in this process can answer.
+    async fn run_beside(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        let mut child = self.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Running { child: Some(child), lines: Some(lines) }
+    }
+
+    fn account(&self, name: &str) -> (SqliteAccounts, palomar::store::Store) {
+        let writers = Arc::new(Writers::inline());
+        let accounts = SqliteAccounts::new(DataDir::new(self.data()), writers, Options::default()).unwrap();
+        let store = accounts.create(&AccountId::new(name).unwrap(), 0).unwrap();
+        (accounts, store)
+    }
+}
+
+/// A command that runs beside the test.
+struct Running {
+    child: Option<Child>,
+    lines: Option<BufReader<std::process::ChildStdout>>,
+}
+
+impl Running {
+    /// The next JSON line with this `event`.
+    async fn event(&mut self, name: &str) -> Value {
+        let mut lines = self.lines.take().unwrap();
+        let name = name.to_owned();
+        let (lines, value) = tokio::task::spawn_blocking(move || {
+            loop {
+                let mut line = String::new();
+                assert!(lines.read_line(&mut line).unwrap() > 0, "the command ended before {name:?}");
+                let value: Value = serde_json::from_str(&line).unwrap();
+                assert!(value.get("error").is_none(), "{value}");
+                if value["event"] == name.as_str() {
+                    return (lines, value);
+                }
+            }
+        })
+        .await
+        .unwrap();
+        self.lines = Some(lines);
+        value
+    }
+
+    async fn exit(mut self) -> Option<i32> {
+        let mut child = self.child.take().unwrap();
+        tokio::task::spawn_blocking(move || child.wait().unwrap().code()).await.unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+async fn simulator() -> Simulator {
+    let simulator = Simulator::start(SimConfig::ephemeral(1)).await.unwrap();
+    for number in [NUMBER, OTHER] {
+        let new = NewAccount { number: Some(number.to_owned()), ..NewAccount::default() };
+        simulator.admin().create_account(new).await.unwrap();
+    }
+    simulator
+}
+
+async fn assert_no_violations(simulator: &Simulator) {
+    let violations = simulator.admin().violations().await;
+    assert_eq!(violations.total(), 0, "{violations:#?}");
+}
+
+/// Links `id` to the phone of [`NUMBER`].
+async fn link(place: &Place, simulator: &Simulator, id: &str) {
+    let mut linking = place.start(&["--json", "link", id]);
+    let qr = linking.event("qr").await;
+    simulator.admin().scan_qr(NUMBER, qr["text"].as_str().unwrap()).await.unwrap();
+    assert!(linking.event("linked").await["pn"].as_str().unwrap().starts_with(NUMBER));
+    linking.event("ready").await;
+    assert_eq!(linking.exit().await, Some(0));
+}
+
+#[test]
+fn an_empty_data_folder_has_no_accounts() {
+    let place = Place::new();
+    let output = place.run(&["accounts"]);
+    assert_eq!(code(&output), 0);
+    assert!(stdout(&output).contains("palomar link ID"));
+    assert_eq!(stdout(&place.run(&["accounts", "--json"])), "");
+}
+
+#[test]
+fn wrong_usage_and_configuration_is_2_and_names_the_field() {
+    let place = Place::new();
+    let cases: [(&[&str], &str); 6] = [
+        (&["--server", "ws://127.0.0.1:1/ws/chat", "accounts"], "--root-key"),
+        (&["--proxy", "ftp://x", "accounts"], "proxy"),
+        (&["--log", "what=ever=", "accounts"], "log"),
+        (&["listen", "../x"], "account id"),
+        (&["listen", "nobody"], "there is no account nobody"),
+        (&["no-such-command"], "no-such-command"),
+    ];
+    for (arguments, field) in cases {
+        let output = place.run(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(field), "{arguments:?}: {}", stderr(&output));
+    }
+    let output = place.command(&["accounts"]).env("PALOMAR_SERVR", "x").output().unwrap();
+    assert_eq!((code(&output), stderr(&output).contains("PALOMAR_SERVR")), (2, true));
+}
+
+#[test]
+fn an_account_that_another_process_has_is_4_and_names_it() {
+    let place = Place::new();
+    let _open = place.account("alice");
+    let output = place.run(&["listen", "alice"]);
+    assert_eq!(code(&output), 4);
+    assert!(stderr(&output).contains(&format!("process {}", std::process::id())), "{}", stderr(&output));
+    let listed = place.run(&["accounts"]);
+    assert_eq!((code(&listed), stdout(&listed).contains("in use")), (0, true));
+}
+
+#[test]
+fn a_damaged_store_is_7_and_left_as_it_is() {
+    let place = Place::new();
+    drop(place.account("alice"));
+    let file = place.data().join("accounts/alice/store.db");
+    std::fs::write(&file, b"not a database").unwrap();
+    for arguments in [&["accounts"][..], &["listen", "alice"]] {
+        let output = place.run(arguments);
+        assert_eq!(code(&output), 7, "{}", stderr(&output));
+        assert!(stderr(&output).contains("left untouched"));
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), b"not a database");
+}
+
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let output = Place::new().run(&["--json", "listen", "nobody"]);
+    let value: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((value["error"]["exit"].as_u64(), code(&output)), (Some(2), 2));
+    assert!(value["error"]["next"].as_str().unwrap().contains("link"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_finds_a_simulator_good_and_says_what_is_missing_where_it_is_not() {
+    let simulator = simulator().await;
+    let mut place = Place::at(&simulator);
+    let output = place.run_beside(&["doctor"]).await;
+    assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+
+    let ca = place.folder.path().join("ca.pem");
+    std::fs::write(&ca, simulator.ca_pem()).unwrap();
+    place.server[1] = simulator.chat_tls_url().unwrap();
+    let output = place.run_beside(&["doctor"]).await;
+    assert_eq!((code(&output), stdout(&output).contains("--ca")), (1, true), "{}", stdout(&output));
+    let output = place.run_beside(&["--ca", ca.to_str().unwrap(), "doctor"]).await;
+    assert_eq!(code(&output), 0, "{}", stdout(&output));
+
+    simulator.stop().await.unwrap();
+    let output = place.run_beside(&["--ca", ca.to_str().unwrap(), "--json", "doctor"]).await;
+    let last = stdout(&output).lines().last().unwrap().to_owned();
+    assert_eq!((code(&output), last.contains("chat URL")), (1, true), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_by_qr_and_lists_the_account() {
+    let simulator = simulator().await;
+    let place = Place::at(&simulator);
+    link(&place, &simulator, "alice").await;
+    let output = place.run_beside(&["--json", "accounts"]).await;
+    let listed: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((listed["id"].as_str(), listed["state"].as_str()), (Some("alice"), Some("linked")));
+    let again = place.run_beside(&["link", "alice"]).await;
+    assert_eq!((code(&again), stderr(&again).contains("linked already")), (2, true));
+    assert_no_violations(&simulator).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_by_code() {
+    let simulator = simulator().await;
+    let place = Place::at(&simulator);
+    let mut linking = place.start(&["--json", "link", "alice", "--code", "+1 555 000 1111"]);
+    let shown = linking.event("code").await;
+    simulator.admin().enter_code(NUMBER, shown["code"].as_str().unwrap()).await.unwrap();
+    linking.event("ready").await;
+    assert_eq!(linking.exit().await, Some(0));
+    assert_no_violations(&simulator).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_qr_goes_to_files_that_only_the_owner_can_read() {
+    let simulator = simulator().await;
+    let place = Place::at(&simulator);
+    let (svg, png) = (place.folder.path().join("qr.svg"), place.folder.path().join("qr.png"));
+    let mut linking = place.start(&[
+        "--json",
+        "link",
+        "alice",
+        "--svg",
+        svg.to_str().unwrap(),
+        "--png",
+        png.to_str().unwrap(),
+    ]);
+    linking.event("qr").await;
+    assert!(std::fs::read_to_string(&svg).unwrap().contains("<svg"));
+    assert!(std::fs::read(&png).unwrap().starts_with(b"\x89PNG"));
+    private(&svg);
+    private(&png);
+}
+
+#[cfg(unix)]
+fn private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[cfg(not(unix))]
+fn private(_path: &Path) {}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_the_phone_removed_is_6_and_link_archives_it() {
+    let simulator = simulator().await;
+    let place = Place::at(&simulator);
+    link(&place, &simulator, "alice").await;
+    simulator.admin().unlink(NUMBER, None).await.unwrap();
+    let output = place.run_beside(&["listen", "alice"]).await;
+    assert_eq!((code(&output), stderr(&output).contains("logged out")), (6, true), "{}", stderr(&output));
+    let mut linking = place.start(&["--json", "link", "alice"]);
+    assert!(linking.event("archived").await["archive"].as_str().unwrap().starts_with("alice-"));
+    linking.event("qr").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sends_and_listens() {
+    let simulator = simulator().await;
+    let place = Place::at(&simulator);
+    link(&place, &simulator, "alice").await;
+    for attempt in ["first", "again"] {
+        let output =
+            place.run_beside(&["--json", "send", "alice", "+15550002222", "hello", "--key", "k1"]).await;
+        let sent: Value = serde_json::from_str(stdout(&output).lines().last().unwrap()).unwrap();
+        assert_eq!((code(&output), sent["event"].as_str()), (0, Some("sent")), "{attempt}: {sent}");
+    }
+    let within = std::time::Duration::from_secs(10);
+    simulator.admin().wait_text(OTHER, "hello", within).await.unwrap();
+    let inbox = simulator.admin().inbox(OTHER, 0).await.unwrap();
+    assert_eq!(inbox.len(), 1, "the same key sends once");
+
+    simulator.admin().send_text(OTHER, NUMBER, "hello yourself").await.unwrap();
+    let mut listening = place.start(&["--json", "listen", "alice"]);
+    let message = listening.event("message").await;
+    assert_eq!(message["text"], "hello yourself");
+    assert_no_violations(&simulator).await;
+}
+
+#[test]
+fn the_demo_goes_as_it_must() {
+    let output = Place::new().run(&["--json", "demo"]);
+    let last = stdout(&output).lines().last().unwrap_or_default().to_owned();
+    let total: Value = serde_json::from_str(&last).unwrap();
+    assert_eq!(code(&output), 0, "{}", stdout(&output));
+    assert_eq!(
+        (&total["violations"], &total["lost"], &total["duplicated"]),
+        (&0.into(), &0.into(), &0.into())
+    );
+    assert_eq!((total["sent"].as_u64(), total["received"].as_u64()), (Some(10), Some(10)));
+    assert!(total["seconds"].as_f64().unwrap() < 30.0);
+}
