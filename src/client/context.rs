@@ -34,6 +34,12 @@ pub(crate) struct Shared {
     pub state: watch::Sender<State>,
     /// The inbox may hold something new.
     pub inbox: Notify,
+    /// The application's wish to be shown as available.
+    pub available: watch::Sender<bool>,
+    /// The push name in the store is another one.
+    pub name_changed: Notify,
+    /// The server says that its properties changed.
+    pub props_named: Notify,
     /// Orders from the messaging rooms to the connection.
     pub orders: Orders,
     /// Server time minus our wall time, in milliseconds.
@@ -58,6 +64,9 @@ impl Shared {
     pub fn new(config: Config, store: Store, clock: Clock, chance: Chance, state: State) -> Context {
         Arc::new(Self {
             questions: Questions::new(clock, &mut chance.fork()),
+            available: watch::Sender::new(config.available),
+            name_changed: Notify::new(),
+            props_named: Notify::new(),
             config,
             store,
             clock,

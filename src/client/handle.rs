@@ -174,6 +174,23 @@ impl Client {
         self.messaging.mark_read(chat, author, ids, played).await
     }
 
+    /// Shows the account as available, or no longer; kept over reconnects. While it is available the phone gets no
+    /// push messages.
+    pub fn set_available(&self, available: bool) {
+        self.ctx.available.send_if_modified(|wish| std::mem::replace(wish, available) != available);
+    }
+
+    /// The name that others see; told at once if the account is ready.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn set_push_name(&self, name: &str) -> Result<(), StoreError> {
+        let name = name.to_owned();
+        self.ctx.store.write(move |tx| tx.set_push_name(&name)).await?;
+        self.ctx.name_changed.notify_waiters();
+        Ok(())
+    }
+
     /// Where the account stands, to watch.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<State> {

@@ -21,6 +21,8 @@ pub mod outgoing;
 pub mod pair;
 pub mod phash;
 pub mod prekeys;
+pub mod presence;
+pub mod privacy;
 pub mod props;
 pub mod receipt;
 pub mod retry;

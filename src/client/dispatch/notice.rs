@@ -44,6 +44,9 @@ impl Dispatcher {
             }
         };
         let kind = node.str("type").unwrap_or_default();
+        if kind == "account_sync" {
+            self.push_name(node).await?;
+        }
         let nack = match (&self.purpose, kind.as_ref()) {
             (Purpose::Register(_), kind) => return self.pairing_notice(node, kind, &answer).await,
             (Purpose::LogIn(messaging), kind)
@@ -53,7 +56,12 @@ impl Dispatcher {
                 return Ok(());
             }
             (Purpose::LogIn(_), "registration") => self.number_registered(node).await?,
-            (Purpose::LogIn(_), "server") => None,
+            (Purpose::LogIn(_), "server") => {
+                if node.find("abprops").is_some() {
+                    self.conn.ctx.props_named.notify_one();
+                }
+                None
+            }
             (Purpose::LogIn(_), kind) if SHOWN.contains(&kind) => self.show(node, kind).await?,
             (Purpose::LogIn(_), kind) => {
                 self.show(node, kind).await?;
@@ -61,6 +69,15 @@ impl Dispatcher {
             }
         };
         self.answer(&answer, nack).await;
+        Ok(())
+    }
+
+    /// `account_sync` may bring the own push name.
+    async fn push_name(&self, node: NodeRef<'_>) -> Result<(), StoreError> {
+        let Some(name) = node.str("pushname").filter(|name| !name.is_empty()) else { return Ok(()) };
+        let name = name.into_owned();
+        self.conn.ctx.store.write(move |tx| tx.set_push_name(&name)).await?;
+        self.conn.ctx.name_changed.notify_waiters();
         Ok(())
     }
 

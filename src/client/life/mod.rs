@@ -10,6 +10,7 @@
 //! | `startup` | from `<success>` to ready |
 //! | `stop` | standing still, and how that is stored |
 
+mod background;
 pub mod backoff;
 pub(crate) mod conn;
 mod connect;

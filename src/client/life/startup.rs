@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::background;
 use super::conn::{Conn, lock};
 use super::connect::PREKEYS_MIN;
 use super::end::End;
@@ -49,7 +50,11 @@ pub(crate) async fn run(conn: &Conn, messaging: &Messaging, passive: bool) -> En
     }
     ctx.show(State::Ready);
     messaging.became_ready().await;
-    after_ready(conn).await
+    tokio::select! {
+        biased;
+        end = after_ready(conn) => end,
+        () = background::run(conn, messaging, success.abprops) => std::future::pending().await,
+    }
 }
 
 /// Open questions of the connection before are written again.
