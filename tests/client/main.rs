@@ -1,0 +1,9 @@
+//! The client against the simulated server, in one process, over memory, in virtual time.
+
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod life;
+mod pairing;
+mod talk;
+mod world;

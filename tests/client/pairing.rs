@@ -1,0 +1,186 @@
+//! Linking (protocol 02 §16).
+
+use std::time::Duration;
+
+use palomar::client::pair::CodeError;
+use palomar::client::{ClientError, PairEvent, State, Stop};
+use palomar::sim::Corrupt;
+
+use crate::world::{ANNA, BERT, World, within};
+
+#[tokio::test(start_paused = true)]
+async fn pairs_by_qr_with_515_then_logs_in_and_is_ready() {
+    let world = World::new().await;
+    let device = world.linked(ANNA, 1).await;
+    assert_eq!(*device.client.state().borrow(), State::Ready);
+    assert_eq!(device.open_events("linked").await, 1);
+    world.assert_no_violations().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pairs_by_code() {
+    let world = World::new().await;
+    let device = world.device(1).await;
+    let mut pairing = device.client.pair().await.unwrap();
+    let code = within(pairing.code("+1 555 000 3333", None)).await.unwrap();
+    let second = pairing.code("+1 555 000 3333", None).await;
+    assert_eq!(second, Err(CodeError::Outstanding));
+    world.sim.admin().enter_code(ANNA, &code).await.unwrap();
+    within(device.client.ready()).await.unwrap();
+    let mut success = false;
+    while let Some(event) = pairing.next().await {
+        success |= matches!(event, PairEvent::PairSuccess { .. });
+    }
+    assert!(success);
+    world.assert_no_violations().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_asked_for_at_ref_1_still_pairs_when_typed_at_ref_5() {
+    let world = World::new().await;
+    let device = world.device(1).await;
+    let pairing = device.client.pair().await.unwrap();
+    let code = within(pairing.code(ANNA, None)).await.unwrap();
+    world.clock.sleep(Duration::from_secs(130)).await;
+    world.sim.admin().enter_code(ANNA, &code.replace('-', "")).await.unwrap();
+    within(device.client.ready()).await.unwrap();
+    world.assert_no_violations().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_code_ends_the_flow_after_60_s_and_redraws_the_qr() {
+    let world = World::new().await;
+    let device = world.device(1).await;
+    let mut pairing = device.client.pair().await.unwrap();
+    within(pairing.code(ANNA, Some("12345678"))).await.unwrap();
+    assert!(world.sim.admin().enter_code(ANNA, "87654321").await.is_err());
+    let mut codes = Vec::new();
+    let mut void = false;
+    while codes.len() < 2 || !void {
+        match within(pairing.next()).await.expect("the pairing ended") {
+            PairEvent::QrCode { text, .. } => codes.push(text),
+            PairEvent::PairingCodeVoid { .. } => void = true,
+            _ => {}
+        }
+    }
+    assert_ne!(codes[0].rsplit(',').nth(1), codes[1].rsplit(',').nth(1), "the secret is another one");
+    pairing.cancel().await;
+    device.becomes(|state| *state == State::Unpaired).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_codes_are_exhausted_after_the_sixth_and_the_connection_closes() {
+    let world = World::new().await;
+    let device = world.device(1).await;
+    let mut pairing = device.client.pair().await.unwrap();
+    let (mut lives, mut exhausted) = (Vec::new(), false);
+    while let Some(event) = within(pairing.next()).await {
+        match event {
+            PairEvent::QrCode { valid_for, .. } => lives.push(valid_for.as_secs()),
+            PairEvent::QrExhausted => exhausted = true,
+            PairEvent::Closed { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(lives, [60, 20, 20, 20, 20, 20]);
+    assert!(exhausted);
+    assert_eq!(*device.client.state().borrow(), State::Unpaired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_corrupt_pairing_is_refused_with_its_code_and_stores_nothing() {
+    let cases = [
+        (Corrupt::Hmac, 401, "hmac-mismatch"),
+        (Corrupt::AccountSig, 401, "signature-mismatch"),
+        (Corrupt::Identity, 401, "signature-mismatch"),
+        (Corrupt::KeyIndex, 500, "internal-error"),
+    ];
+    for (corrupt, code, text) in cases {
+        let world = World::new().await;
+        let device = world.device(1).await;
+        let mut pairing = device.client.pair().await.unwrap();
+        let told = loop {
+            match within(pairing.next()).await.expect("the pairing ended") {
+                PairEvent::QrCode { text, .. } => {
+                    let refused = world.sim.admin().scan_qr_with(ANNA, &text, Some(corrupt)).await;
+                    assert!(refused.is_err());
+                }
+                PairEvent::PairError { code, .. } => break code,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(told, code, "{corrupt:?} {text}");
+        assert!(device.store.read(|tx| tx.link()).await.unwrap().is_none());
+        device.becomes(|state| *state == State::Unpaired).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_users_pairing_at_once_end_with_distinct_devices_and_keys() {
+    let world = World::new().await;
+    let (one, two) = tokio::join!(world.linked(ANNA, 1), world.linked(BERT, 2));
+    let link = |device: &crate::world::Device| {
+        let store = device.store.clone();
+        async move {
+            store.read(|tx| Ok::<_, palomar::store::StoreError>((tx.link()?, tx.keys()?))).await.unwrap()
+        }
+    };
+    let (one, two) = (link(&one).await, link(&two).await);
+    assert_ne!(one.0.unwrap().pn, two.0.unwrap().pn);
+    let (one, two) = (one.1.unwrap(), two.1.unwrap());
+    assert_ne!(one.noise.public, two.noise.public);
+    assert_ne!(one.identity.public, two.identity.public);
+    world.assert_no_violations().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_companion_of_one_number_gets_another_device_id() {
+    let world = World::new().await;
+    let one = world.linked(ANNA, 1).await;
+    let two = world.linked(ANNA, 2).await;
+    let pn = |device: &crate::world::Device| {
+        let store = device.store.clone();
+        async move { store.read(|tx| tx.link()).await.unwrap().unwrap().pn }
+    };
+    assert_ne!(pn(&one).await, pn(&two).await);
+    world.assert_no_violations().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn unlinked_by_the_phone_online_it_stops_once_and_never_dials_again() {
+    let world = World::new().await;
+    let device = world.linked(ANNA, 1).await;
+    world.sim.admin().unlink(ANNA, None).await.unwrap();
+    assert!(matches!(device.stops().await, Stop::LoggedOut { .. }));
+    let logins = world.logins().await;
+    world.clock.sleep(Duration::from_secs(3600)).await;
+    assert_eq!(world.logins().await, logins);
+    assert_eq!(device.open_events("stopped").await, 1);
+    assert!(matches!(device.client.connect().await, Err(ClientError::Stopped(Stop::LoggedOut { .. }))));
+    assert!(matches!(device.client.pair().await, Err(ClientError::Stopped(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unlinked_while_offline_the_next_login_says_so() {
+    let world = World::new().await;
+    let device = world.linked(ANNA, 1).await;
+    device.client.disconnect().await.unwrap();
+    world.sim.admin().unlink(ANNA, None).await.unwrap();
+    device.client.connect().await.unwrap();
+    assert!(matches!(device.stops().await, Stop::LoggedOut { .. }));
+    assert_eq!(device.open_events("stopped").await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_out_by_the_user_removes_the_device_at_the_server() {
+    let world = World::new().await;
+    let device = world.linked(ANNA, 1).await;
+    within(device.client.log_out()).await.unwrap();
+    assert!(matches!(device.stops().await, Stop::LoggedOut { .. }));
+    let devices = world.sim.admin().account(ANNA).await.unwrap().devices;
+    assert!(devices.iter().all(|device| device.device == 0), "{devices:?}");
+    let removed = world.sent(ANNA, "iq").await;
+    let removed = removed.iter().filter(|item| item.node.find("remove-companion-device").is_some());
+    assert_eq!(removed.count(), 1);
+    world.assert_no_violations().await;
+}

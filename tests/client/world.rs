@@ -1,0 +1,163 @@
+//! A simulator with phones, and clients that dial it over memory, all on one virtual clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use palomar::client::chance::Chance;
+use palomar::client::net::{Dialer, Dialling, Endpoint, Tls};
+use palomar::client::{Client, Config, Delivery, PairEvent, State, Stop};
+use palomar::clock::Clock;
+use palomar::sim::{Direction, NewAccount, SimConfig, Simulator, TrafficFilter, TrafficItem};
+use palomar::store::memory::MemoryAccounts;
+use palomar::store::{AccountId, Accounts as _, Store};
+
+pub const START: i64 = 1_786_000_000_000;
+pub const ANNA: &str = "15550003333";
+pub const BERT: &str = "15550004444";
+
+/// Dials the simulator inside the process.
+struct ToSim(Arc<Simulator>, String);
+
+impl Dialer for ToSim {
+    fn dial<'a>(&'a self, _host: &'a str, _port: u16) -> Dialling<'a> {
+        Box::pin(async move { Ok(Box::new(self.0.connect(&self.1)) as _) })
+    }
+}
+
+pub struct World {
+    pub sim: Arc<Simulator>,
+    pub clock: Clock,
+    accounts: MemoryAccounts,
+}
+
+/// One account's client and store.
+pub struct Device {
+    pub client: Client,
+    pub store: Store,
+    source: u8,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let sim = Arc::new(Simulator::start(SimConfig::in_memory(7, START)).await.unwrap());
+        for number in [ANNA, BERT] {
+            let new = NewAccount { number: Some(number.to_owned()), ..NewAccount::default() };
+            sim.admin().create_account(new).await.unwrap();
+        }
+        Self { clock: sim.clock(), sim, accounts: MemoryAccounts::new() }
+    }
+
+    pub async fn device(&self, source: u8) -> Device {
+        let id: AccountId = format!("account{source}").parse().unwrap();
+        let store = self.accounts.create(&id, START).unwrap();
+        let client = self.open(&store, source).await;
+        Device { client, store, source }
+    }
+
+    async fn open(&self, store: &Store, source: u8) -> Client {
+        let address = "ws://sim.test/ws/chat".parse().unwrap();
+        let endpoint = Endpoint::at(address, self.sim.root_key(), Tls::new(None).unwrap());
+        let dialer = ToSim(Arc::clone(&self.sim), format!("10.0.0.{source}"));
+        let config = Config::new(endpoint, Arc::new(dialer));
+        Client::open_with(store.clone(), config, self.clock, Chance::seeded(&[source; 32])).await.unwrap()
+    }
+
+    /// The client's process ends and starts anew on the same store.
+    pub async fn restart(&self, device: &mut Device) {
+        device.client.close().await.unwrap();
+        device.client = self.open(&device.store, device.source).await;
+    }
+
+    /// A linked device that is ready.
+    pub async fn linked(&self, number: &str, source: u8) -> Device {
+        let device = self.device(source).await;
+        self.link(&device, number).await;
+        within(device.client.ready()).await.unwrap();
+        device
+    }
+
+    /// Links by QR.
+    pub async fn link(&self, device: &Device, number: &str) {
+        let mut pairing = device.client.pair().await.unwrap();
+        loop {
+            match within(pairing.next()).await.expect("the pairing ended") {
+                PairEvent::QrCode { text, .. } => {
+                    self.sim.admin().scan_qr(number, &text).await.unwrap();
+                }
+                PairEvent::PairSuccess { jid, .. } => {
+                    assert_eq!(jid.user(), number);
+                    return;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    pub async fn assert_no_violations(&self) {
+        let violations = self.sim.admin().violations().await;
+        assert_eq!(violations.total(), 0, "{violations:#?}");
+    }
+
+    /// Stanzas of one kind that a number's clients sent.
+    pub async fn sent(&self, number: &str, tag: &str) -> Vec<TrafficItem> {
+        let filter = TrafficFilter {
+            account: Some(number.to_owned()),
+            tag: Some(tag.to_owned()),
+            ..TrafficFilter::default()
+        };
+        let items = self.sim.admin().traffic(&filter).await;
+        items.into_iter().filter(|item| item.direction == Direction::In).collect()
+    }
+
+    /// How many connections there have been on which a login was asked for: `<success>` and `<failure>` together.
+    pub async fn logins(&self) -> usize {
+        let mut count = 0;
+        for tag in ["success", "failure"] {
+            let filter = TrafficFilter { tag: Some(tag.to_owned()), ..TrafficFilter::default() };
+            count += self.sim.admin().traffic(&filter).await.len();
+        }
+        count
+    }
+
+    /// The one live connection.
+    pub async fn connection(&self) -> u64 {
+        self.sim.admin().connections().await.last().expect("nobody is connected").id
+    }
+}
+
+impl Device {
+    pub async fn becomes(&self, wanted: impl FnMut(&State) -> bool) -> State {
+        within(self.client.state().wait_for(wanted)).await.unwrap().clone()
+    }
+
+    pub async fn stops(&self) -> Stop {
+        match self.becomes(|state| matches!(state, State::Stopped(_))).await {
+            State::Stopped(stop) => stop,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The events that are not acknowledged, of one kind.
+    pub async fn open_events(&self, kind: &str) -> usize {
+        let open = self.store.read(|tx| tx.open_events(0, 1000)).await.unwrap();
+        open.iter().filter(|event| event.kind == kind).count()
+    }
+
+    /// The next event that `pick` takes; the others are acknowledged on the way.
+    pub async fn event<T>(&self, mut pick: impl FnMut(&Delivery) -> Option<T>) -> T {
+        let mut events = self.client.events();
+        loop {
+            let delivery = within(events.next()).await.unwrap();
+            let picked = pick(&delivery);
+            delivery.ack().await.unwrap();
+            if let Some(picked) = picked {
+                return picked;
+            }
+        }
+    }
+}
+
+/// Ten minutes of virtual time are enough for anything.
+pub async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(600), work).await.expect("took too long")
+}
