@@ -7,7 +7,7 @@ use crate::client::pair::{self, GateInput};
 use crate::stanza::ack::{Answerable, Nack};
 use crate::stanza::pair as pair_stanza;
 use crate::store::StoreError;
-use crate::wire::{NodeRef, json};
+use crate::wire::{Content, Node, NodeRef, json};
 
 /// Types that are acked, and shown to the application as they are.
 const SHOWN: [&str; 20] = [
@@ -140,9 +140,18 @@ impl Dispatcher {
             kind: kind.to_owned(),
             id: node.str("id").unwrap_or_default().into_owned(),
             from: node.str("from").unwrap_or_default().into_owned(),
-            stanza: json::to_json(&node.to_node()),
+            stanza: json::to_json(&without_secrets(node)),
         };
         self.conn.ctx.publish(Event::Notice(notice)).await?;
         Ok(None)
     }
+}
+
+/// The stanza without the children that hold a secret (05c §2).
+fn without_secrets(node: NodeRef<'_>) -> Node {
+    let mut shown = node.to_node();
+    if let Content::Nodes(children) = &mut shown.content {
+        children.retain(|child| child.tag != "wa_ad_account_nonce");
+    }
+    shown
 }

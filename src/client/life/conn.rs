@@ -32,7 +32,7 @@ pub(crate) struct Conn {
     keepalive: Mutex<Keepalive>,
     keepalive_moved: Notify,
     authenticated: OnceLock<Instant>,
-    /// As the login payload said.
+    /// What the login payload said.
     passive: bool,
 }
 
@@ -56,12 +56,13 @@ impl Conn {
         (Arc::new(conn), orders)
     }
 
-    /// The first `<success>` came.
+    /// The first `<success>` came. What follows it on the wire may be read before anybody else has run: the offline
+    /// phase and the line for answers begin here.
     pub fn succeeded(&self, success: Success) {
         let now = self.ctx.clock.now();
         if self.authenticated.set(now).is_ok() {
-            // Here and not in the start-up: the end of the queue may come in the same breath.
             *lock(&self.offline) = Some(Offline::new(now, self.passive));
+            self.ctx.current.set(Some(self.link.clone()));
             self.success.send_replace(Some(success));
         }
     }

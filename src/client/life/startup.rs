@@ -101,7 +101,6 @@ async fn begin(conn: &Conn, success: &Success) -> Result<(), StoreError> {
             Ok(again || !tx.flag(Flag::InitialSyncNeeded)?)
         })
         .await?;
-    ctx.current.set(Some(conn.link.clone()));
     ctx.show(State::CatchingUp);
     if synced {
         // A connection that breaks here is noticed by its reader.
