@@ -60,6 +60,13 @@ impl PhoneContext<'_> {
 pub enum FromPhone {
     /// A stanza to the server, as from device 0 of the account.
     Stanza(Node),
+    /// A stanza to the server from a virtual companion.
+    StanzaOf {
+        /// The companion.
+        device: u16,
+        /// What it sends.
+        stanza: Node,
+    },
     /// A fact for the admin API.
     Event(PhoneEvent),
 }
@@ -73,6 +80,9 @@ pub trait Phone: Send {
     /// A stanza from the server: IQ results, notifications, messages, receipts, acks. While the phone is off the
     /// server queues them. What is queued leaves the queue with this call, whatever the phone answers.
     fn receive(&mut self, context: &mut PhoneContext<'_>, stanza: &Node);
+
+    /// A stanza for a virtual companion of this phone.
+    fn receive_for(&mut self, context: &mut PhoneContext<'_>, device: u16, stanza: &Node);
 
     /// A new companion has logged in, is active and has uploaded keys: §20 row 3 (key share, history).
     fn welcome(&mut self, context: &mut PhoneContext<'_>, device: u16);
@@ -118,6 +128,14 @@ pub enum PhoneCommand {
         content: PhoneContent,
         /// The message id, made by the phone when absent.
         id: Option<String>,
+        /// Who sends: 0 for the phone, or a virtual companion.
+        device: u16,
+    },
+    /// A virtual companion: a device with keys of its own that the phone runs. It is signed, reported by
+    /// [`PhoneEvent::VirtualDevice`], and uploads its keys.
+    AddDevice {
+        /// The number that the server gave it.
+        device: u16,
     },
     /// A receipt for messages that the phone got. `kind`: `delivered`, `read`, `played` or `retry`.
     Receipt {
@@ -249,6 +267,21 @@ pub enum PhoneEvent {
         code: String,
         /// The IQ error's text.
         text: String,
+    },
+    /// A virtual companion is made; what a real one would have said in its pairing.
+    VirtualDevice {
+        /// Its number.
+        device: u16,
+        /// Its registration id.
+        registration: u32,
+        /// Its identity key.
+        identity: [u8; 32],
+        /// Its key index.
+        key_index: u32,
+        /// Its signed identity, with the account's key.
+        signed_identity: Vec<u8>,
+        /// The account's key.
+        account_key: [u8; 32],
     },
     /// A message has been handed to the server.
     Sent {

@@ -12,6 +12,8 @@ impl Phone for StubPhone {
 
     fn receive(&mut self, _: &mut PhoneContext<'_>, _: &Node) {}
 
+    fn receive_for(&mut self, _: &mut PhoneContext<'_>, _: u16, _: &Node) {}
+
     fn welcome(&mut self, _: &mut PhoneContext<'_>, _: u16) {}
 
     fn command(&mut self, _: &mut PhoneContext<'_>, command: PhoneCommand) -> Result<(), PhoneError> {

@@ -189,7 +189,7 @@ impl Admin {
         id: Option<String>,
     ) -> Result<Sent> {
         let to = self.address(to)?;
-        let op = self.order(number, |op| PhoneCommand::Send { op, to, content, id })?;
+        let op = self.order(number, |op| PhoneCommand::Send { op, to, content, id, device: 0 })?;
         let outcome = self.shared.wait(COMMAND_WITHIN, |world| world.ops.remove(&op)).await;
         self.save();
         match outcome {

@@ -121,7 +121,7 @@ impl Primary {
             .iter()
             .map(|device| (self.book.key(device), Target { identity: None, confirmed: false }))
             .collect();
-        let (mut given, mut copies) = (BTreeSet::new(), Vec::new());
+        let (mut given, mut copies, mut prekey) = (BTreeSet::new(), Vec::new(), false);
         for device in lacking {
             let Some((kind, bytes, identity)) = self.encrypt(context, device, &distribution) else {
                 continue;
@@ -129,6 +129,7 @@ impl Primary {
             let key = self.book.key(device);
             targets.insert(key.clone(), Target { identity: Some(identity), confirmed: false });
             given.insert(key);
+            prekey |= kind == "pkmsg";
             let enc = labels.distribution_enc(kind, bytes);
             copies.push(Node::new("to").attr("jid", device.in_device_form()).child(enc));
         }
@@ -137,13 +138,15 @@ impl Primary {
         }
         let mode = if audience.lid_mode { "lid" } else { "pn" };
         let sender = if audience.lid_mode { &self.setup.lid } else { &self.setup.pn };
+        let sender = sender.with_device(self.device());
         let participants = (!copies.is_empty()).then(|| Node::new("participants").children(copies));
         let stanza = labels
             .envelope(&message.id, &message.to)
-            .attr("phash", participant_hash(audience.devices.iter().chain([sender])))
+            .attr("phash", participant_hash(audience.devices.iter().chain([&sender])))
             .attr("addressing_mode", mode)
             .children(participants)
             .child(labels.enc("skmsg", sealed))
+            .children(self.device_identity().filter(|_| prekey))
             .children(labels.meta());
         self.sent(context, message, targets, audience.devices.clone(), stanza);
     }

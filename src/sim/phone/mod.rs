@@ -11,11 +11,14 @@
 //! | `receive`, `retry` | messages in, receipts, retries both ways |
 //! | `snapshot` | the whole state as JSON |
 //!
-//! Virtual companions are not here, nor app-state patches and media.
+//! | `devices` | virtual companions |
+//!
+//! App-state patches and media are not here.
 
 mod adv;
 mod book;
 mod compose;
+mod devices;
 mod group;
 mod keys;
 mod pairing;
@@ -40,18 +43,22 @@ pub use snapshot::restore;
 /// A phone that has no keys yet; [`Phone::start`] makes them.
 #[must_use]
 pub fn new(setup: PhoneSetup) -> Box<dyn Phone> {
-    Box::new(SimPhone { setup, primary: None })
+    Box::new(SimPhone { setup, primary: None, devices: BTreeMap::new() })
 }
 
 /// A phone before and after its start.
 struct SimPhone {
     setup: PhoneSetup,
     primary: Option<Primary>,
+    /// Virtual companions.
+    devices: BTreeMap<u16, Primary>,
 }
 
-/// All state of a phone.
+/// All state of a phone, or of a virtual companion, which is the same but for `adv`.
 struct Primary {
     setup: PhoneSetup,
+    /// Absent at the phone.
+    companion: Option<devices::Companion>,
     keys: keys::Keys,
     adv: adv::Adv,
     book: book::Book,
@@ -84,12 +91,31 @@ impl Phone for SimPhone {
         }
     }
 
+    fn receive_for(&mut self, context: &mut PhoneContext<'_>, device: u16, stanza: &Node) {
+        self.with_device(context, device, |companion, context| companion.stanza(context, stanza));
+    }
+
     fn command(&mut self, context: &mut PhoneContext<'_>, command: PhoneCommand) -> Result<(), PhoneError> {
-        self.primary.as_mut().ok_or(PhoneError::PhoneOffline)?.command(context, command)
+        match command {
+            PhoneCommand::AddDevice { device } => self.add_device(context, device),
+            PhoneCommand::Send { op, to, content, id, device } if device != 0 => self
+                .with_device(context, device, |companion, context| {
+                    companion.send(context, (op, to), content, id)
+                })
+                .unwrap_or_else(|| Err(PhoneError::Unknown(format!("no virtual companion {device}")))),
+            command => {
+                match command {
+                    PhoneCommand::Reinstall => self.devices.clear(),
+                    PhoneCommand::CompanionGone { device } => drop(self.devices.remove(&device)),
+                    _ => {}
+                }
+                self.primary.as_mut().ok_or(PhoneError::PhoneOffline)?.command(context, command)
+            }
+        }
     }
 
     fn snapshot(&self) -> serde_json::Value {
-        self.primary.as_ref().map(Primary::saved).unwrap_or_default()
+        self.saved()
     }
 }
 
@@ -107,6 +133,7 @@ impl Primary {
             log: send::Log::default(),
             received: receive::Received::default(),
             groups: BTreeMap::new(),
+            companion: None,
             setup,
         }
     }
@@ -158,7 +185,7 @@ impl Primary {
         match command {
             PhoneCommand::ScanQr { op, qr, corrupt } => self.scan(context, (op, &qr), corrupt),
             PhoneCommand::EnterCode { op, code, corrupt } => self.enter_code(context, (op, &code), corrupt),
-            PhoneCommand::Send { op, to, content, id } => self.send(context, (op, to), content, id),
+            PhoneCommand::Send { op, to, content, id, .. } => self.send(context, (op, to), content, id),
             PhoneCommand::Receipt { ids, chat, kind, participant } => {
                 self.send_receipt(context, &ids, (&chat, &kind), participant)
             }
@@ -178,6 +205,7 @@ impl Primary {
                 context.send(Node::new("presence").attr("name", self.setup.push_name.clone()));
                 Ok(())
             }
+            PhoneCommand::AddDevice { .. } => Err(PhoneError::Unknown("not at this device".to_owned())),
             PhoneCommand::DropSession { device } => {
                 let device = device.clone();
                 self.book.forget(&device, |id| id == device.device());

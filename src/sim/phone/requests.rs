@@ -146,9 +146,11 @@ impl Primary {
     }
 
     fn devices_known(&mut self, context: &mut PhoneContext<'_>, devices: Vec<Jid>, goal: Goal) {
-        let own = self.setup.pn.clone();
-        let others: Vec<Jid> =
-            devices.into_iter().filter(|jid| jid.device() != 0 || !self.book.same_user(jid, &own)).collect();
+        let (own, this) = (self.setup.pn.clone(), self.device());
+        let others: Vec<Jid> = devices
+            .into_iter()
+            .filter(|jid| jid.device() != this || !self.book.same_user(jid, &own))
+            .collect();
         match goal {
             Goal::Group(message, audience) => self.distribute(context, message, audience, others),
             goal => self.with_sessions(context, others, goal),
@@ -250,7 +252,7 @@ impl Primary {
             return true;
         }
         let own = self.book.same_user(device, &self.setup.pn);
-        let account = if own { Some(*self.keys.identity.public()) } else { self.book.account_key(device) };
+        let account = if own { Some(self.own_account_key()) } else { self.book.account_key(device) };
         shown.is_some_and(|bytes| {
             verify::device(bytes, identity, account.as_ref())
                 .is_ok_and(|signed| !own || account == Some(signed.account_key))

@@ -57,7 +57,8 @@ impl Primary {
             .attr("id", envelope.id.clone())
             .attr("t", envelope.t)
             .opt_attr("error", reason.map(RetryReason::code));
-        let keys = (count >= 2).then(|| self.keys.retry_bundle(context.rng));
+        let identity = self.device_identity();
+        let keys = (count >= 2).then(|| self.keys.retry_bundle(context.rng).children(identity));
         context.send(
             Node::new("receipt")
                 .attr("to", envelope.from.clone())
@@ -234,6 +235,7 @@ impl Primary {
             .opt_attr("recipient", resend.recipient.clone())
             .opt_attr("addressing_mode", mode.filter(|_| group))
             .child(enc)
+            .children(self.device_identity().filter(|_| kind == "pkmsg"))
             .children(labels.meta());
         context.send(stanza);
     }

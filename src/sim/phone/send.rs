@@ -200,7 +200,7 @@ impl Primary {
         let mut reached = BTreeMap::new();
         let mut copies = Vec::new();
         let mut devices = Vec::new();
-        let mut recipient_reached = to_self;
+        let (mut recipient_reached, mut prekey) = (to_self, false);
         for device in targets {
             let mine = device.same_user(&own);
             let Some((kind, bytes, identity)) =
@@ -211,6 +211,7 @@ impl Primary {
             recipient_reached |= !mine;
             reached.insert(self.book.key(device), Target { identity: Some(identity), confirmed: false });
             copies.push(Node::new("to").attr("jid", device.in_device_form()).child(labels.enc(kind, bytes)));
+            prekey |= kind == "pkmsg";
             devices.push(device.clone());
         }
         if copies.is_empty() || !recipient_reached {
@@ -220,6 +221,7 @@ impl Primary {
         let stanza = labels
             .envelope(&message.id, &message.to)
             .child(Node::new("participants").children(copies))
+            .children(self.device_identity().filter(|_| prekey))
             .children(labels.meta());
         self.sent(context, message, reached, devices, stanza);
     }
@@ -283,7 +285,7 @@ impl Primary {
     }
 }
 
-/// The stanza of a peer message.
+/// The stanza of a peer message of the phone.
 pub(super) fn peer_stanza(id: &str, device: &Jid, enc: Node) -> Node {
     Node::new("message")
         .attr("id", id.to_owned())

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::adv::Adv;
 use super::book::{Book, Peer, PeerKey};
+use super::devices::Companion;
 use super::group::OwnGroup;
 use super::keys::{Keys, OwnPreKeys};
 use super::receive::Received;
@@ -38,6 +39,10 @@ struct Saved {
     seen: Vec<(String, String, String)>,
     attempts: Vec<(String, String, String, u32)>,
     log: Vec<SavedMessage>,
+    /// Device, signed identity, account key; of a virtual companion.
+    companion: Option<(u16, String, String)>,
+    /// Virtual companions.
+    devices: Vec<Saved>,
 }
 
 type Device = (String, u16);
@@ -79,16 +84,23 @@ pub fn restore(setup: PhoneSetup, state: Value) -> Result<Box<dyn Phone>, String
         return Ok(super::new(setup));
     }
     let saved: Saved = serde_json::from_value(state).map_err(|error| error.to_string())?;
-    let primary = saved.primary(&setup).map_err(|SnapshotError(what)| what)?;
-    Ok(Box::new(SimPhone { setup: primary.setup.clone(), primary: Some(primary) }))
+    saved.phone(&setup).map(|phone| Box::new(phone) as Box<dyn Phone>).map_err(|SnapshotError(what)| what)
+}
+
+impl SimPhone {
+    pub(super) fn saved(&self) -> Value {
+        let Some(primary) = &self.primary else { return Value::Null };
+        let devices = self.devices.values().map(Primary::saved).collect();
+        serde_json::to_value(Saved { devices, ..primary.saved() }).unwrap_or_default()
+    }
 }
 
 impl Primary {
-    pub(super) fn saved(&self) -> Value {
+    fn saved(&self) -> Saved {
         let prekeys = &self.keys.prekeys;
         let private = |pair: &KeyPair| hex::encode(pair.private_bytes());
         let signed = &prekeys.signed;
-        let saved = Saved {
+        Saved {
             push_name: self.setup.push_name.clone(),
             identity: private(&self.keys.identity),
             registration_id: self.keys.registration_id,
@@ -121,8 +133,12 @@ impl Primary {
                 .map(|((chat, user, id), count)| (chat.to_string(), user.to_string(), id.clone(), *count))
                 .collect(),
             log: self.log.entries.iter().map(save_message).collect(),
-        };
-        serde_json::to_value(saved).unwrap_or_default()
+            companion: self.companion.as_ref().map(|companion| {
+                let key = hex::encode(companion.account_key.as_bytes());
+                (companion.device, hex::encode(&companion.signed_identity), key)
+            }),
+            devices: Vec::new(),
+        }
     }
 }
 
@@ -193,6 +209,25 @@ fn peer_key((user, device): &Device) -> Result<PeerKey, SnapshotError> {
 }
 
 impl Saved {
+    fn phone(mut self, setup: &PhoneSetup) -> Result<SimPhone, SnapshotError> {
+        let mut devices = BTreeMap::new();
+        for saved in std::mem::take(&mut self.devices) {
+            let device = saved.primary(setup)?;
+            devices.insert(device.device(), device);
+        }
+        let primary = self.primary(setup)?;
+        Ok(SimPhone { setup: primary.setup.clone(), primary: Some(primary), devices })
+    }
+
+    fn companion(&self) -> Result<Option<Companion>, SnapshotError> {
+        let Some((device, signed_identity, key)) = &self.companion else { return Ok(None) };
+        Ok(Some(Companion {
+            device: *device,
+            signed_identity: bytes(signed_identity)?,
+            account_key: PublicKey(array(key)?),
+        }))
+    }
+
     fn primary(self, setup: &PhoneSetup) -> Result<Primary, SnapshotError> {
         let (id, private, signature) = &self.signed;
         let signed = SignedPreKey { id: *id, pair: pair(private)?, signature: array(signature)? };
@@ -206,6 +241,7 @@ impl Saved {
         let received = self.received()?;
         Ok(Primary {
             setup: PhoneSetup { push_name: self.push_name.clone(), ..setup.clone() },
+            companion: self.companion()?,
             keys,
             book: self.book()?,
             requests: BTreeMap::new(),

@@ -197,6 +197,8 @@ pub(crate) struct Device {
     pub accepted: BTreeMap<String, AcceptedMessage>,
     /// The login that pairing owes, and §20 row 3, are done.
     pub welcomed: bool,
+    /// A virtual companion: the phone runs it, there is never a connection.
+    pub driven: bool,
     /// What changed while it was away (`<dirty type>`), with Unix seconds.
     pub dirty: BTreeMap<String, i64>,
 }

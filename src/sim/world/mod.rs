@@ -77,7 +77,7 @@ pub(crate) struct World {
     rng: SimRng,
     counters: checks::Counters,
     retries: receipts::Retries,
-    phone_in: VecDeque<(String, Node)>,
+    phone_in: VecDeque<(DeviceRef, Node)>,
     phone_out: VecDeque<(String, super::seam::FromPhone)>,
     next_connection: ConnectionId,
     next_stanza: u64,

@@ -28,8 +28,8 @@ impl World {
 
     /// Queues a notification for one device, or hands it to the phone.
     pub(crate) fn notify(&mut self, at: &DeviceRef, notification: Node) {
-        if at.device == 0 {
-            self.hand_to_phone(&at.number, Kind::Notification, notification);
+        if self.is_driven(at) {
+            self.to_driven(at, Kind::Notification, notification);
         } else {
             self.enqueue(at, Kind::Notification, None, notification);
         }

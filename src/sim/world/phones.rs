@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::account::{Account, Device, OutboxAck, OutboxItem, OutboxReceipt, OutboxRetry};
+use super::account::{Account, Device, OutboxAck, OutboxItem, OutboxReceipt, OutboxRetry, Pairing};
 use super::queue::Kind;
 use super::{DeviceRef, Namespace, Origin, World};
 use crate::sim::config::{PhoneMode, Profile};
@@ -175,7 +175,7 @@ impl World {
         account.phone_online = online;
         if online {
             let waiting = account.devices.get_mut(&0).map(|device| device.queue.drain().collect::<Vec<_>>());
-            let waiting = waiting.into_iter().flatten().map(|entry| (number.to_owned(), entry.node));
+            let waiting = waiting.into_iter().flatten().map(|entry| (DeviceRef::new(number, 0), entry.node));
             self.phone_in.extend(waiting);
             self.welcome_new_devices(number);
         }
@@ -187,7 +187,7 @@ impl World {
         let now = self.now_ms;
         let Some(account) = self.accounts.get_mut(number) else { return };
         if account.phone_online {
-            self.phone_in.push_back((number.to_owned(), node));
+            self.phone_in.push_back((DeviceRef::new(number, 0), node));
         } else if let Some(device) = account.devices.get_mut(&0) {
             let id = node.str("id").unwrap_or_default().into_owned();
             device.queue.push(now, kind, &id, None, node);
@@ -195,8 +195,39 @@ impl World {
     }
 
     /// The answer to a phone's own IQ or stanza: never queued, since the phone was on when it asked.
-    pub(crate) fn answer_phone(&mut self, number: &str, node: Node) {
-        self.phone_in.push_back((number.to_owned(), node));
+    pub(crate) fn answer_phone(&mut self, at: &DeviceRef, node: Node) {
+        self.phone_in.push_back((at.clone(), node));
+    }
+
+    /// Whether a device is run by the phone role: the phone itself, or a virtual companion.
+    pub(crate) fn is_driven(&self, at: &DeviceRef) -> bool {
+        at.device == 0 || self.device(at).is_some_and(|device| device.driven)
+    }
+
+    /// Hands a stanza to a device that the phone role runs. Virtual companions are always on.
+    pub(crate) fn to_driven(&mut self, at: &DeviceRef, kind: Kind, node: Node) {
+        if at.device == 0 {
+            self.hand_to_phone(&at.number, kind, node);
+        } else {
+            self.phone_in.push_back((at.clone(), node));
+        }
+    }
+
+    /// Adds virtual companions (09 §21 `devices`); their numbers.
+    pub(crate) fn add_virtual_devices(&mut self, number: &str, count: u16) -> Result<Vec<u16>, PhoneError> {
+        let mut added = Vec::new();
+        for _ in 0..count {
+            let account = self.accounts.get_mut(number);
+            let account = account.ok_or_else(|| PhoneError::Unknown(format!("no account {number}")))?;
+            if account.companions().count() >= account.companions_max {
+                return Err(PhoneError::CompanionLimit);
+            }
+            let device = account.next_device;
+            account.next_device += 1;
+            self.command(number, PhoneCommand::AddDevice { device })?;
+            added.push(device);
+        }
+        Ok(added)
     }
 
     pub(crate) fn with_phone<R>(
@@ -221,10 +252,17 @@ impl World {
                         let origin = Origin { device: DeviceRef::new(&number, 0), connection: None };
                         self.device_stanza(&origin, &node);
                     }
+                    FromPhone::StanzaOf { device, stanza } => {
+                        let origin = Origin { device: DeviceRef::new(&number, device), connection: None };
+                        self.from_device(&origin, &stanza);
+                    }
                     FromPhone::Event(event) => self.phone_event(&number, event),
                 }
-            } else if let Some((number, node)) = self.phone_in.pop_front() {
-                self.with_phone(&number, |phone, context| phone.receive(context, &node));
+            } else if let Some((at, node)) = self.phone_in.pop_front() {
+                self.with_phone(&at.number, |phone, context| match at.device {
+                    0 => phone.receive(context, &node),
+                    device => phone.receive_for(context, device, &node),
+                });
             } else {
                 return;
             }
@@ -248,6 +286,29 @@ impl World {
             }
             PhoneEvent::PairFailed { op, code, text } => {
                 self.ops.insert(op, Outcome::PairFailed { code, text });
+            }
+            PhoneEvent::VirtualDevice {
+                device,
+                registration,
+                identity,
+                key_index,
+                signed_identity,
+                account_key,
+            } => {
+                let pairing = Pairing {
+                    noise: [0; 32],
+                    registration,
+                    identity,
+                    key_index,
+                    signed_identity,
+                    account_key,
+                    os: "virtual".to_owned(),
+                    platform_type: 0,
+                    paired_ms: self.now_ms,
+                };
+                let added =
+                    Device { pairing: Some(pairing), driven: true, welcomed: true, ..Device::default() };
+                account.devices.insert(device, added);
             }
             PhoneEvent::Sent { op, id, to, targets } => {
                 account.outbox.push(OutboxItem {
@@ -285,7 +346,9 @@ impl World {
 
     /// The device has keys: from now on it is listed, and the phone may welcome it.
     pub(crate) fn device_ready(&mut self, at: &DeviceRef) {
-        if at.device != 0 {
+        if at.device != 0 && self.is_driven(at) {
+            self.notify_device_change(at, super::notify::Change::Add);
+        } else if at.device != 0 {
             self.welcome_new_devices(&at.number);
         }
     }

@@ -181,8 +181,8 @@ impl World {
     }
 
     fn hand_receipt(&mut self, at: &DeviceRef, node: Node, peer: &str) {
-        if at.device == 0 {
-            self.hand_to_phone(&at.number, Kind::Receipt, node);
+        if self.is_driven(at) {
+            self.to_driven(at, Kind::Receipt, node);
         } else {
             self.enqueue(at, Kind::Receipt, Some(peer.to_owned()), node);
         }

@@ -309,7 +309,7 @@ impl World {
     fn write_ack(&mut self, origin: &Origin, ack: Node) {
         match origin.connection {
             Some(id) => self.write(id, ack),
-            None => self.answer_phone(&origin.device.number, ack),
+            None => self.answer_phone(&origin.device, ack),
         }
     }
 
@@ -348,8 +348,8 @@ impl World {
             .children(extras);
         let key =
             self.peer_key(&if collective { incoming.to.clone() } else { Jid::clone(&self_jid(&message)) });
-        if target.device == 0 {
-            self.hand_to_phone(&target.number, Kind::Message, message);
+        if self.is_driven(target) {
+            self.to_driven(target, Kind::Message, message);
         } else {
             let kind = if own && !peer { Kind::OwnCopy } else { Kind::Message };
             self.enqueue(target, kind, Some(key), message);

@@ -94,6 +94,8 @@ struct DeviceSnapshot {
     pairing: Option<Pairing>,
     keys: Option<KeySet>,
     welcomed: bool,
+    #[serde(default)]
+    driven: bool,
     dirty: BTreeMap<String, i64>,
     queue: Vec<EntrySnapshot>,
 }
@@ -190,6 +192,7 @@ fn device_snapshot(id: u16, device: &Device) -> DeviceSnapshot {
         pairing: device.pairing.clone(),
         keys: device.keys.clone(),
         welcomed: device.welcomed,
+        driven: device.driven,
         dirty: device.dirty.clone(),
         queue: queue.collect(),
     }
@@ -255,6 +258,7 @@ fn restore_device(device: DeviceSnapshot) -> Result<Device, SnapshotError> {
         pairing: device.pairing,
         keys: device.keys,
         welcomed: device.welcomed,
+        driven: device.driven,
         dirty: device.dirty,
         ..Device::default()
     };

@@ -52,6 +52,7 @@ fn a_phone_that_was_off_gets_what_waited() {
         to: to_a,
         content: PhoneContent::Text("no".to_owned()),
         id: None,
+        device: 0,
     });
     assert_eq!(order, Err(PhoneError::PhoneOffline));
     sim.0.power(&b, true);
@@ -85,6 +86,7 @@ fn reactions_edits_and_revokes_name_their_target() {
         to,
         content: PhoneContent::Edit { id, text: "not mine".to_owned() },
         id: None,
+        device: 0,
     });
     assert!(matches!(order, Err(PhoneError::Unknown(_))));
     sim.assert_clean();
@@ -124,6 +126,7 @@ fn a_message_to_nobody_fails() {
                 to,
                 content: PhoneContent::Text("x".to_owned()),
                 id: None,
+                device: 0,
             })
             .unwrap();
         let outcome = format!("{:?}", sim.0.ops.get(&op));

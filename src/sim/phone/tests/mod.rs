@@ -2,6 +2,7 @@
 
 mod chats;
 mod companion;
+mod devices;
 mod groups;
 mod linked;
 mod pairing;
@@ -39,7 +40,7 @@ impl Sim {
     /// Sends content; the id of the message.
     fn say(&mut self, number: &str, to: &Jid, content: PhoneContent) -> String {
         let to = to.clone();
-        self.order(number, |op| PhoneCommand::Send { op, to, content, id: None }).unwrap();
+        self.order(number, |op| PhoneCommand::Send { op, to, content, id: None, device: 0 }).unwrap();
         self.outbox(number).last().unwrap().id.clone()
     }
 

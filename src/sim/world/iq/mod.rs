@@ -71,7 +71,7 @@ impl World {
         let answer = answer_to(iq, self.now_s(), reply);
         match origin.connection {
             Some(id) => self.write(id, answer),
-            None => self.answer_phone(&origin.device.number, answer),
+            None => self.answer_phone(&origin.device, answer),
         }
     }
 
