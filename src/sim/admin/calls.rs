@@ -144,6 +144,17 @@ impl Admin {
         self.simple(number, PhoneCommand::Unlink { device })
     }
 
+    /// Adds virtual companions, which the phone runs; their device numbers.
+    ///
+    /// # Errors
+    /// `not-found`, `phone-offline`, `companion-limit`.
+    pub async fn add_virtual_devices(&self, number: &str, count: u16) -> Result<Vec<u16>> {
+        self.known(number)?;
+        let added = self.shared.with(|world| world.add_virtual_devices(number, count));
+        self.save();
+        Ok(added?)
+    }
+
     /// Changes the push name on the phone.
     ///
     /// # Errors
@@ -188,8 +199,23 @@ impl Admin {
         content: PhoneContent,
         id: Option<String>,
     ) -> Result<Sent> {
+        self.send_as(number, 0, to, content, id).await
+    }
+
+    /// A virtual companion of the phone sends anything; device 0 is the phone itself.
+    ///
+    /// # Errors
+    /// As [`Admin::send_text`].
+    pub async fn send_as(
+        &self,
+        number: &str,
+        device: u16,
+        to: &str,
+        content: PhoneContent,
+        id: Option<String>,
+    ) -> Result<Sent> {
         let to = self.address(to)?;
-        let op = self.order(number, |op| PhoneCommand::Send { op, to, content, id, device: 0 })?;
+        let op = self.order(number, |op| PhoneCommand::Send { op, to, content, id, device })?;
         let outcome = self.shared.wait(COMMAND_WITHIN, |world| world.ops.remove(&op)).await;
         self.save();
         match outcome {

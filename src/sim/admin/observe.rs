@@ -196,6 +196,7 @@ fn account_info(world: &World, account: &Account) -> AccountInfo {
             connection: device.connection,
             queue: device.queue.len(),
             prekeys: device.keys.as_ref().map(|keys| keys.one_time.len()),
+            driven: device.driven,
         })
     });
     AccountInfo {

@@ -136,6 +136,9 @@ pub struct DeviceInfo {
     pub queue: usize,
     /// Unused one-time prekeys; none before the first upload.
     pub prekeys: Option<usize>,
+    /// Whether the phone runs it.
+    #[serde(rename = "virtual")]
+    pub driven: bool,
 }
 
 /// A completed pairing.

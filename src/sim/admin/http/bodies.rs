@@ -107,6 +107,21 @@ pub(super) struct Send {
     pub edit: Option<Edit>,
     pub revoke: Option<Revoke>,
     pub id: Option<String>,
+    /// A virtual companion.
+    #[serde(default)]
+    pub as_device: u16,
+}
+
+/// How many virtual companions.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Devices {
+    #[serde(default = "one")]
+    pub count: u16,
+}
+
+fn one() -> u16 {
+    1
 }
 
 #[derive(Deserialize)]

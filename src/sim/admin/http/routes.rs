@@ -14,8 +14,9 @@ use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::bodies::{
-    AccountBody, BanBody, Cert, Chatstate, ClockBody, DropSession, EnterCode, Expect, GroupBody, InboxQuery,
-    Inject, KickBody, Power, Presence, PushName, Receipt, Reset, ScanQr, Send, Unlink, ViolationsQuery,
+    AccountBody, BanBody, Cert, Chatstate, ClockBody, Devices, DropSession, EnterCode, Expect, GroupBody,
+    InboxQuery, Inject, KickBody, Power, Presence, PushName, Receipt, Reset, ScanQr, Send, Unlink,
+    ViolationsQuery,
 };
 use super::{Answer, Routes, parse};
 use crate::sim::admin::{Admin, AdminError, Expectation, TrafficFilter};
@@ -42,6 +43,7 @@ pub(super) fn routes() -> Routes {
         .route("/v1/accounts/{number}/power", post(power))
         .route("/v1/accounts/{number}/reinstall", post(reinstall))
         .route("/v1/accounts/{number}/unlink", post(unlink))
+        .route("/v1/accounts/{number}/devices", post(devices))
         .route("/v1/accounts/{number}/push-name", post(push_name))
         .route("/v1/accounts/{number}/send", post(send))
         .route("/v1/accounts/{number}/inbox", get(inbox))
@@ -168,6 +170,14 @@ async fn reinstall(State(admin): State<Admin>, Path(number): Number) -> Answer {
     Answer::of(admin.reinstall(&number).await)
 }
 
+async fn devices(State(admin): State<Admin>, Path(number): Number, body: Bytes) -> Answer {
+    let added = match parse::<Devices>(&body) {
+        Ok(body) => admin.add_virtual_devices(&number, body.count).await,
+        Err(error) => Err(error),
+    };
+    Answer::of(added.map(|devices| json!({"devices": devices})))
+}
+
 async fn unlink(State(admin): State<Admin>, Path(number): Number, body: Bytes) -> Answer {
     match parse::<Unlink>(&body) {
         Ok(Unlink { device: None, all: false }) => {
@@ -187,7 +197,7 @@ async fn push_name(State(admin): State<Admin>, Path(number): Number, body: Bytes
 
 async fn send(State(admin): State<Admin>, Path(number): Number, body: Bytes) -> Answer {
     let sent = match parse::<Send>(&body).and_then(|mut body| Ok((content(&mut body)?, body))) {
-        Ok((content, body)) => admin.send(&number, &body.to, content, body.id).await,
+        Ok((content, body)) => admin.send_as(&number, body.as_device, &body.to, content, body.id).await,
         Err(error) => Err(error),
     };
     Answer::of(sent)
