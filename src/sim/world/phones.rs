@@ -254,7 +254,7 @@ impl World {
                     }
                     FromPhone::StanzaOf { device, stanza } => {
                         let origin = Origin { device: DeviceRef::new(&number, device), connection: None };
-                        self.from_device(&origin, &stanza);
+                        self.device_stanza(&origin, &stanza);
                     }
                     FromPhone::Event(event) => self.phone_event(&number, event),
                 }
