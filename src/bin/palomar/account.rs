@@ -66,7 +66,9 @@ pub async fn renew(folder: &Folder, id: &AccountId, store: Store) -> Result<(Sto
 /// A client on the configured service.
 pub async fn client(store: Store, config: &Config) -> Result<Client, Failure> {
     let egress = config.egress.clone().dialer(Arc::new(Tcp));
-    Ok(Client::open(store, client::Config::new(config.endpoint.clone(), egress)).await?)
+    let config =
+        client::Config { pacing: config.pacing, ..client::Config::new(config.endpoint.clone(), egress) };
+    Ok(Client::open(store, config).await?)
 }
 
 impl From<ClientError> for Failure {

@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use palomar::client::net::{Address, Egress, Endpoint, Tls};
+use palomar::client::send::Pacing;
 use palomar::crypto::PublicKey;
 use palomar::store::DataDir;
 use palomar::store::sqlite::{Durability, Node, Options, Use};
@@ -18,7 +20,7 @@ use crate::args::Global;
 use crate::exit::Failure;
 
 /// The keys: path in the file, and variable.
-const KEYS: [(&[&str], &str); 8] = [
+const KEYS: [(&[&str], &str); 10] = [
     (&["data"], "PALOMAR_DATA"),
     (&["server"], "PALOMAR_SERVER"),
     (&["root_key"], "PALOMAR_ROOT_KEY"),
@@ -27,6 +29,8 @@ const KEYS: [(&[&str], &str); 8] = [
     (&["log"], "PALOMAR_LOG"),
     (&["node", "name"], "PALOMAR_NODE_NAME"),
     (&["store", "durability"], "PALOMAR_STORE_DURABILITY"),
+    (&["limits", "min_message_gap_ms"], "PALOMAR_MIN_MESSAGE_GAP_MS"),
+    (&["limits", "max_messages_per_minute"], "PALOMAR_MAX_MESSAGES_PER_MINUTE"),
 ];
 /// Names that are read elsewhere: where the file is, and what the tests use.
 const OTHER_NAMES: [&str; 3] = ["PALOMAR_CONFIG", "PALOMAR_INTEROP", "PALOMAR_VECTORS"];
@@ -45,6 +49,8 @@ struct Written {
     node: WrittenNode,
     #[serde(default)]
     store: WrittenStore,
+    #[serde(default)]
+    limits: WrittenLimits,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,6 +63,36 @@ struct WrittenNode {
 #[serde(deny_unknown_fields)]
 struct WrittenStore {
     durability: Option<WrittenDurability>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenLimits {
+    min_message_gap_ms: Option<Number>,
+    max_messages_per_minute: Option<Number>,
+}
+
+/// A number of the file, or the digits of a variable.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "Digits")]
+struct Number(u32);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Digits {
+    Number(u32),
+    Text(String),
+}
+
+impl TryFrom<Digits> for Number {
+    type Error = String;
+
+    fn try_from(digits: Digits) -> Result<Self, String> {
+        match digits {
+            Digits::Number(number) => Ok(Self(number)),
+            Digits::Text(text) => text.trim().parse().map(Self).map_err(|_| format!("{text:?} is no number")),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -81,6 +117,8 @@ pub struct Config {
     pub log: String,
     /// How stores are opened by a command.
     pub store: Options,
+    /// How fast an account writes.
+    pub pacing: Pacing,
     /// The file that was read.
     pub file: Option<PathBuf>,
 }
@@ -155,9 +193,23 @@ impl Config {
             egress,
             log,
             store,
+            pacing: pacing(&written.limits),
             file,
         })
     }
+}
+
+/// The random part of the pause is half of the fixed one, as by default.
+fn pacing(limits: &WrittenLimits) -> Pacing {
+    let mut pacing = Pacing::default();
+    if let Some(Number(gap)) = limits.min_message_gap_ms {
+        pacing.gap = Duration::from_millis(gap.into());
+        pacing.jitter = pacing.gap / 2;
+    }
+    if let Some(Number(count)) = limits.max_messages_per_minute {
+        pacing.per_minute = usize::try_from(count).unwrap_or(usize::MAX).max(1);
+    }
+    pacing
 }
 
 /// The service, or the server that was given with its root.
@@ -345,6 +397,16 @@ mod tests {
             Place::new().write("palomar.toml", "[node]\nname = 'east'\n[store]\ndurability = 'full'\n");
         let config = place.read(&[], &[("PALOMAR_STORE_DURABILITY", "normal")]).unwrap();
         assert_eq!((config.store.node.name.as_str(), config.store.durability), ("east", Durability::Normal));
+    }
+
+    #[test]
+    fn the_pace_of_writing_is_configured_by_file_and_variable() {
+        let place = Place::new().write("palomar.toml", "[limits]\nmin_message_gap_ms = 3000\n");
+        let variable = [("PALOMAR_MAX_MESSAGES_PER_MINUTE", "12")];
+        let pacing = place.read(&[], &variable).unwrap().pacing;
+        assert_eq!((pacing.gap, pacing.per_minute), (Duration::from_secs(3), 12));
+        let error = place.read(&[], &[("PALOMAR_MIN_MESSAGE_GAP_MS", "soon")]).unwrap_err();
+        assert!(error.what.contains("soon"), "{}", error.what);
     }
 
     #[test]

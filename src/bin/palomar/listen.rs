@@ -4,13 +4,12 @@ use clap::Args;
 use palomar::client::event::{Change, Event, ReceiptKind, SendState};
 use palomar::client::{Client, State};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use crate::account;
 use crate::accounts::{self, close};
 use crate::config::Config;
+use crate::conversation;
 use crate::exit::Failure;
-use crate::orders;
 use crate::output::Output;
 
 /// Options of `listen`.
@@ -24,17 +23,26 @@ pub struct ListenArgs {
     /// Print, but don't acknowledge: everything comes again next time
     #[arg(long)]
     pub keep: bool,
-    /// Send what stdin orders: one {"to", "text", "key"} a line
-    #[arg(long)]
-    pub stdin: bool,
+    /// Read commands from stdin, one JSON object a line, and leave acknowledging to them: {"send":{"to":"+15557654321",
+    /// "text":"hello","key":"order-17"}} is answered by "accepted" once it is durable and by "sent" once the server has
+    /// it; {"ack":EVENT_ID} says that an event is dealt with. Needs --json; ends with stdin
+    #[arg(long, conflicts_with_all = ["keep", "count"])]
+    pub commands: bool,
 }
 
 /// Runs the command.
 pub async fn run(args: &ListenArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    if args.commands && !output.is_json() {
+        return Err(Failure::usage("--commands is for programs").next("give --json too"));
+    }
     let folder = accounts::folder(config)?;
     let store = palomar::store::Accounts::open(&*folder, &account::id(&args.id)?, now())?;
     let client = account::client(store.clone(), config).await?;
-    let done = listen(&client, args, output).await;
+    let done = if args.commands {
+        conversation::run(&client, output).await
+    } else {
+        listen(&client, args, output).await
+    };
     if let Err(error) = client.close().await {
         tracing::debug!(%error, "closing the client");
     }
@@ -50,7 +58,6 @@ async fn listen(client: &Client, args: &ListenArgs, output: Output) -> Result<()
     client.connect().await?;
     let mut states = client.state();
     let mut events = client.events();
-    let mut orders = if args.stdin { Some(orders::stdin()?) } else { None };
     let mut printed = 0;
     loop {
         tokio::select! {
@@ -66,29 +73,23 @@ async fn listen(client: &Client, args: &ListenArgs, output: Output) -> Result<()
                     return Ok(());
                 }
             }
-            order = next(&mut orders) => match order {
-                Some(line) => orders::take(client, &line, output).await,
-                None => orders = None,
-            },
             changed = states.changed() => {
                 if changed.is_err() {
                     return Err(Failure::failed("the client ended"));
                 }
                 let state = states.borrow_and_update().clone();
-                if let State::Stopped(stop) = &state {
-                    return Err(account::stopped(stop));
-                }
+                stopped(&state)?;
                 tell(&state, output);
             }
         }
     }
 }
 
-/// The next line of stdin; never, where nobody gives orders.
-async fn next(orders: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
-    match orders {
-        Some(lines) => lines.recv().await,
-        None => std::future::pending().await,
+/// An account that stands still ends the command.
+pub fn stopped(state: &State) -> Result<(), Failure> {
+    match state {
+        State::Stopped(stop) => Err(account::stopped(stop)),
+        _ => Ok(()),
     }
 }
 
@@ -105,7 +106,8 @@ fn tell(state: &State, output: Output) {
     }
 }
 
-fn machine(id: &str, seq: u64, event: &Event) -> Result<Value, Failure> {
+/// An event as a line for machines.
+pub fn machine(id: &str, seq: u64, event: &Event) -> Result<Value, Failure> {
     let mut value = serde_json::to_value(event).map_err(|e| Failure::failed(format!("an event: {e}")))?;
     if let Some(object) = value.as_object_mut() {
         object.insert("event_id".to_owned(), json!(id));

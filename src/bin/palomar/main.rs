@@ -5,13 +5,14 @@
 mod account;
 mod accounts;
 mod args;
+mod commands;
 mod config;
+mod conversation;
 mod demo;
 mod doctor;
 mod exit;
 mod link;
 mod listen;
-mod orders;
 mod output;
 mod qr;
 mod send;
