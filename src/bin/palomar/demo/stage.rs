@@ -39,6 +39,10 @@ impl From<AdminError> for Failure {
     }
 }
 
+fn name_of(number: &str) -> &'static str {
+    ACCOUNTS.iter().find(|(_, of)| *of == number).map_or("dora", |(name, _)| *name)
+}
+
 /// Phones that look at what comes: they count it, and read what is meant for them.
 pub fn watch_phones(admin: &Admin, ledger: &Arc<Ledger>) -> JoinSet<()> {
     let mut watchers = JoinSet::new();
@@ -140,11 +144,11 @@ impl Stage {
     }
 
     async fn talk(&self, alice: &Actor, bob: &Actor, carol: &Actor) -> Result<(), Failure> {
-        self.from_account(alice, DORA, "alice to dora: hello from a linked account").await?;
-        self.from_phone(DORA, bob, "dora to bob: hello from a phone").await?;
+        self.account_sends(alice, DORA, "alice to dora: hello from a linked account").await?;
+        self.phone_sends(DORA, bob, "dora to bob: hello from a phone").await?;
         for (from, to) in [(alice, bob), (bob, carol), (carol, alice)] {
             let text = format!("{} to {}: from account to account", from.name, to.name);
-            self.from_account(from, to.number, &text).await?;
+            self.account_sends(from, to.number, &text).await?;
         }
         self.arrive("everything said so far").await
     }
@@ -152,22 +156,22 @@ impl Stage {
     async fn drop_connection(&self, alice: &Actor) -> Result<(), Failure> {
         let dropped = self.admin.kick(alice.number, None, Kick::Reset, None).await?;
         self.say(alice.name, &format!("loses its connection without a word ({dropped} dropped)"));
-        self.from_phone(DORA, alice, "dora to alice: said while you were away").await?;
+        self.phone_sends(DORA, alice, "dora to alice: said while you were away").await?;
         self.arrive("what was said meanwhile, after the reconnect").await?;
         alice.ready(STEP).await
     }
 
     async fn kill(&self, bob: &mut Actor, carol: &Actor) -> Result<(), Failure> {
-        self.from_account(bob, carol.number, "bob to carol: said in the moment of the kill").await?;
-        self.from_phone(DORA, bob, "dora to bob: said in the moment of the kill").await?;
+        self.account_sends(bob, carol.number, "bob to carol: said in the moment of the kill").await?;
+        self.phone_sends(DORA, bob, "dora to bob: said in the moment of the kill").await?;
         bob.kill().await?;
         self.say(bob.name, "killed: no goodbye, nothing flushed");
-        self.from_phone(DORA, bob, "dora to bob: said while you were dead").await?;
+        self.phone_sends(DORA, bob, "dora to bob: said while you were dead").await?;
         bob.start().await?;
         bob.connect().await?;
         bob.ready(STEP).await?;
         self.say(bob.name, "reopened and ready");
-        self.from_account(bob, DORA, "bob to dora: I am back").await?;
+        self.account_sends(bob, DORA, "bob to dora: I am back").await?;
         self.arrive("everything said around the kill").await
     }
 
@@ -178,18 +182,18 @@ impl Stage {
         Ok(())
     }
 
-    async fn from_account(&self, from: &Actor, to: &str, text: &str) -> Result<(), Failure> {
+    async fn account_sends(&self, from: &Actor, to: &str, text: &str) -> Result<(), Failure> {
         self.plan(Some(from.index), to, text);
         from.send(to, text).await?;
         self.say(from.name, &format!("sends \"{text}\""));
         Ok(())
     }
 
-    async fn from_phone(&self, from: &str, to: &Actor, text: &str) -> Result<(), Failure> {
+    async fn phone_sends(&self, from: &str, to: &Actor, text: &str) -> Result<(), Failure> {
         self.plan(None, to.number, text);
         let sent = self.admin.send_text(from, to.number, text).await?;
         self.ledger.with(|book| book.phone_sent(text, sent.id));
-        self.say("dora", &format!("sends \"{text}\" (from the phone)"));
+        self.say(name_of(from), &format!("sends \"{text}\" (from the phone)"));
         Ok(())
     }
 
