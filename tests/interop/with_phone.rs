@@ -1,41 +1,79 @@
 //! A foreign client and the simulated phones: what fails here is the simulator's fault, not palomar's (protocol 09 §26).
 
-use serde_json::json;
-
-use super::install;
+use super::foreign::{Foreign, Kind, rows};
 use super::world::{OURS, PATIENCE, THEIRS, World, pn};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn baileys_links_to_a_phone_by_qr_and_talks_to_another() {
-    let Some(installed) = install::baileys() else { return };
-    let world = World::new().await;
-    let mut baileys = world.baileys(&installed).await;
-    world.link_by_qr(&mut baileys).await;
-
-    let sent = baileys.command("send", json!({ "to": pn(OURS), "text": "from Baileys" })).await;
-    let item = world.sim.admin().wait_text(OURS, "from Baileys", PATIENCE).await.unwrap();
-    assert_eq!(item.id, sent["message_id"].as_str().unwrap());
-
-    world.sim.admin().send_text(OURS, THEIRS, "to Baileys").await.unwrap();
-    baileys.text("to Baileys").await;
-    // Its own phone has the copy.
-    world.sim.admin().wait_text(THEIRS, "from Baileys", PATIENCE).await.unwrap();
-    baileys.stop().await;
+rows! {
+    pairs_by_qr => baileys_pairs_by_qr, whatsmeow_pairs_by_qr;
+    pairs_by_code => baileys_pairs_by_code, whatsmeow_pairs_by_code;
+    logs_in_again_after_a_restart =>
+        baileys_logs_in_again_after_a_restart, whatsmeow_logs_in_again_after_a_restart;
+    talks_to_a_phone => baileys_talks_to_a_phone, whatsmeow_talks_to_a_phone;
+    is_unlinked_by_its_phone => baileys_is_unlinked_by_its_phone, whatsmeow_is_unlinked_by_its_phone;
+    logs_out => baileys_logs_out, whatsmeow_logs_out;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whatsmeow_links_to_a_phone_by_qr_and_talks_to_another() {
-    let Some(installed) = install::whatsmeow() else { return };
+async fn pairs_by_qr(kind: Kind) {
     let world = World::new().await;
-    let mut whatsmeow = world.whatsmeow(&installed).await;
-    world.link_by_qr(&mut whatsmeow).await;
+    let Some(foreign) = Foreign::linked(kind, &world).await else { return };
+    let account = world.sim.admin().account(THEIRS).await.unwrap();
+    assert_eq!(account.devices.len(), 1);
+    assert!(account.devices[0].prekeys > Some(0), "no prekeys were uploaded");
+    foreign.peer.stop().await;
+}
 
-    let sent = whatsmeow.command("send", json!({ "to": pn(OURS), "text": "from whatsmeow" })).await;
-    let item = world.sim.admin().wait_text(OURS, "from whatsmeow", PATIENCE).await.unwrap();
-    assert_eq!(item.id, sent["message_id"].as_str().unwrap());
+async fn pairs_by_code(kind: Kind) {
+    let world = World::new().await;
+    let Some(mut foreign) = Foreign::start(kind, &world).await else { return };
+    foreign.link_by_code(&world).await;
+    assert_eq!(world.sim.admin().account(THEIRS).await.unwrap().devices.len(), 1);
+    foreign.peer.stop().await;
+}
 
-    world.sim.admin().send_text(OURS, THEIRS, "to whatsmeow").await.unwrap();
-    whatsmeow.text("to whatsmeow").await;
-    world.sim.admin().wait_text(THEIRS, "from whatsmeow", PATIENCE).await.unwrap();
-    whatsmeow.stop().await;
+async fn logs_in_again_after_a_restart(kind: Kind) {
+    let world = World::new().await;
+    let Some(foreign) = Foreign::linked(kind, &world).await else { return };
+    let mut foreign = foreign.restart(&world).await;
+    foreign.connect(&world).await;
+    foreign.send(&pn(OURS), "still here").await;
+    world.sim.admin().wait_text(OURS, "still here", PATIENCE).await.unwrap();
+    foreign.peer.stop().await;
+}
+
+async fn talks_to_a_phone(kind: Kind) {
+    let world = World::new().await;
+    let Some(mut foreign) = Foreign::linked(kind, &world).await else { return };
+
+    let id = foreign.send(&pn(OURS), "from abroad").await;
+    let item = world.sim.admin().wait_text(OURS, "from abroad", PATIENCE).await.unwrap();
+    assert_eq!(item.id, id);
+    foreign.delivered(&id).await;
+    // Its own phone has the copy.
+    world.sim.admin().wait_text(THEIRS, "from abroad", PATIENCE).await.unwrap();
+
+    world.sim.admin().send_text(OURS, THEIRS, "to abroad").await.unwrap();
+    foreign.text("to abroad").await;
+    foreign.peer.stop().await;
+}
+
+async fn is_unlinked_by_its_phone(kind: Kind) {
+    let world = World::new().await;
+    let Some(mut foreign) = Foreign::linked(kind, &world).await else { return };
+    world.sim.admin().unlink(THEIRS, Some(1)).await.unwrap();
+    foreign.logged_out().await;
+    assert!(world.sim.admin().account(THEIRS).await.unwrap().devices.is_empty());
+    foreign.peer.stop().await;
+}
+
+async fn logs_out(kind: Kind) {
+    let world = World::new().await;
+    let Some(mut foreign) = Foreign::linked(kind, &world).await else { return };
+    foreign.peer.command("logout", serde_json::Value::Null).await;
+    let gone = async {
+        while !world.sim.admin().account(THEIRS).await.unwrap().devices.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the device is still listed");
+    foreign.peer.stop().await;
 }

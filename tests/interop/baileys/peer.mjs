@@ -24,6 +24,8 @@ const sent = new Map()
 let socket
 let closing = false
 let identity = {}
+// The last write of the credentials; the process must not end before it has.
+let saving = Promise.resolve()
 
 const textOf = (message) => message?.conversation ?? message?.extendedTextMessage?.text ?? null
 
@@ -40,7 +42,9 @@ async function connect(options) {
     fireInitQueries: true,
     getMessage: async (key) => sent.get(key.id),
   })
-  socket.ev.on('creds.update', saveCreds)
+  socket.ev.on('creds.update', () => {
+    saving = saving.then(saveCreds)
+  })
   socket.ev.on('connection.update', (update) => {
     if (update.qr) say({ event: 'qr', qr: update.qr })
     if (update.connection === 'open') say({ event: 'open', jid: socket.user?.id, lid: socket.user?.lid })
@@ -62,6 +66,8 @@ async function connect(options) {
         text: textOf(message.message?.deviceSentMessage?.message ?? message.message),
         stub: message.messageStubType ?? null,
       })
+      // While the library buffers events, an update of a message is folded into the message.
+      if (message.key.fromMe && message.status != null) say({ event: 'status', id: message.key.id, status: message.status })
     }
   })
   socket.ev.on('messages.update', (updates) => {
@@ -112,6 +118,7 @@ const commands = {
   stop: async () => {
     closing = true
     socket?.end(undefined)
+    await saving
     setImmediate(() => process.exit(0))
     return {}
   },
