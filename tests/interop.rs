@@ -10,10 +10,14 @@
 mod foreign;
 #[path = "interop/install.rs"]
 mod install;
+#[path = "interop/ours.rs"]
+mod ours;
 #[path = "interop/peer.rs"]
 mod peer;
 #[path = "interop/world.rs"]
 mod world;
 
+#[path = "interop/with_palomar.rs"]
+mod with_palomar;
 #[path = "interop/with_phone.rs"]
 mod with_phone;

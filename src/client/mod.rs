@@ -45,6 +45,7 @@ pub use handle::Client;
 pub use pair::PairEvent;
 pub use pairing::Pairing;
 pub use profile::DeviceProfile;
+pub use send::{Accepted, Refusal, SendError, SendOutcome};
 pub use state::{LogOut, State, Stop};
 
 #[cfg(test)]
