@@ -23,12 +23,14 @@ pub(super) struct Table {
     prefix: String,
     last: u64,
     open: BTreeMap<u64, Open>,
+    /// Up to this number the questions are from earlier connections, and not written on this one.
+    behind: u64,
     stopped: bool,
 }
 
 impl Table {
     pub fn new(prefix: String) -> Self {
-        Self { prefix, last: 0, open: BTreeMap::new(), stopped: false }
+        Self { prefix, last: 0, open: BTreeMap::new(), behind: 0, stopped: false }
     }
 
     /// A number and its id: prefix and counter, which goes on across connections.
@@ -54,11 +56,14 @@ impl Table {
         self.open.remove(&number);
     }
 
-    pub fn to_repeat(&self) -> Vec<Vec<u8>> {
-        self.open.values().map(|open| open.plaintext.clone()).collect()
+    /// The open questions of earlier connections, once a connection.
+    pub fn to_repeat(&mut self) -> Vec<Vec<u8>> {
+        let behind = std::mem::take(&mut self.behind);
+        self.open.range(..=behind).map(|(_, open)| open.plaintext.clone()).collect()
     }
 
     pub fn connection_ended(&mut self) {
+        self.behind = self.last;
         self.end(|repeat| match repeat {
             Repeat::NextConnection => None,
             Repeat::Never => Some(IqError::Disconnected),
@@ -116,7 +121,13 @@ mod tests {
         assert_eq!(ping.try_recv().unwrap(), Err(IqError::Disconnected));
         assert_eq!(group.try_recv().unwrap(), Err(IqError::OutcomeUnknown));
         assert!(kept.try_recv().is_err());
-        assert_eq!(table.to_repeat(), [first, last]);
+        let (_, _new) = open(&mut table, Repeat::NextConnection);
+        assert_eq!(
+            table.to_repeat(),
+            [first, last],
+            "what was asked on the new connection is not repeated on it"
+        );
+        assert!(table.to_repeat().is_empty(), "once a connection");
     }
 
     #[test]
