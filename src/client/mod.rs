@@ -8,6 +8,7 @@
 //! | `pair` | linking: QR, code, passkey gate |
 //! | `dispatch` | the one loop of stanzas |
 //! | `iq`, `link`, `line` | asking the server, writing to it, and what the messaging rooms see of both |
+//! | `messaging`, `send`, `receive`, `devices`, `prekeys` | messages, and the keys that they need |
 //! | `net` | from an egress to decrypted frames |
 //! | `event`, `state`, `error` | what the application is told |
 //! | `config`, `profile`, `payload` | what a client is, and how it presents itself |

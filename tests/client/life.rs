@@ -81,15 +81,15 @@ async fn a_half_open_connection_is_noticed_within_20_s_and_one_interval() {
     let world = World::new().await;
     let device = world.linked(ANNA, 1).await;
     world.clock.sleep(Duration::from_secs(5)).await;
-    let before = world.clock.now();
+    let logins = world.logins().await;
     world.sim.admin().kick(ANNA, None, Kick::Halfopen, None).await.unwrap();
-    device.becomes(|state| *state != State::Ready).await;
-    assert!(world.clock.now() - before <= Duration::from_secs(51));
+    world.clock.sleep(Duration::from_secs(51)).await;
+    assert_eq!(world.logins().await, logins + 1, "dead, and dialled again at once");
     within(device.client.ready()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_healthy_quiet_server_is_not_left_for_a_day() {
+async fn a_healthy_quiet_server_is_not_left_for_hours() {
     let world = World::new().await;
     let device = world.linked(ANNA, 1).await;
     let logins = world.logins().await;

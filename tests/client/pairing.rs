@@ -5,6 +5,7 @@ use std::time::Duration;
 use palomar::client::pair::CodeError;
 use palomar::client::{ClientError, PairEvent, State, Stop};
 use palomar::sim::Corrupt;
+use palomar::wire::{Jid, Node};
 
 use crate::world::{ANNA, BERT, World, within};
 
@@ -183,4 +184,102 @@ async fn a_log_out_by_the_user_removes_the_device_at_the_server() {
     let removed = removed.iter().filter(|item| item.node.find("remove-companion-device").is_some());
     assert_eq!(removed.count(), 1);
     world.assert_no_violations().await;
+}
+
+/// A pairing whose first code is shown.
+async fn shown(world: &World, device: &crate::world::Device) -> (palomar::client::Pairing, String) {
+    let mut pairing = device.client.pair().await.unwrap();
+    match within(pairing.next()).await.unwrap() {
+        PairEvent::QrCode { text, .. } => {
+            assert_eq!(world.sim.admin().connections().await.len(), 1);
+            (pairing, text)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn notification(kind: &'static str, child: Node) -> Node {
+    Node::new("notification")
+        .attr("from", Jid::service())
+        .attr("type", kind)
+        .attr("id", "n1")
+        .attr("t", "1786000000")
+        .child(child)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_changes_the_secret_in_the_shown_code_but_not_its_deadline() {
+    let world = World::new().await;
+    let device = world.device(1).await;
+    let (mut pairing, first) = shown(&world, &device).await;
+    world.clock.sleep(Duration::from_secs(45)).await;
+    let refresh = notification("companion_reg_refresh", Node::new("companion_reg_refresh"));
+    world.sim.admin().inject(world.connection().await, refresh).await;
+    let Some(PairEvent::QrCode { text, valid_for }) = within(pairing.next()).await else {
+        panic!("no new code");
+    };
+    assert!(valid_for <= Duration::from_secs(15) && valid_for > Duration::from_secs(13), "{valid_for:?}");
+    let parts = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let (first, second) = (parts(&first), parts(&text));
+    assert_eq!(first[..3], second[..3]);
+    assert_ne!(first[3], second[3]);
+    world.sim.admin().scan_qr(ANNA, &text).await.unwrap();
+    within(device.client.ready()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_passkey_gate_ends_the_pairing_where_no_authenticator_is_there() {
+    let world = World::new().await;
+    let device = world.device(1).await;
+    let (mut pairing, _) = shown(&world, &device).await;
+    let options = Node::new("passkey_request_options").text_bytes(r#"{"challenge":"AA","timeout":30000}"#);
+    let asked = notification("passkey_prologue_request", options);
+    world.sim.admin().inject(world.connection().await, asked).await;
+    let Some(PairEvent::PasskeyRequired { within: limit, .. }) = within(pairing.next()).await else {
+        panic!("the application is not asked");
+    };
+    assert_eq!(limit, Duration::from_secs(30));
+    pairing.passkey(None).await.unwrap();
+    let mut told = Vec::new();
+    while let Some(event) = within(pairing.next()).await {
+        told.push(event);
+    }
+    assert!(matches!(&told[0], PairEvent::PairError { text, .. } if text == "passkey_unsupported"));
+    assert!(matches!(told[1], PairEvent::Closed { .. }));
+    device.becomes(|state| *state == State::Unpaired).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_passkey_gate_never_hangs() {
+    let world = World::new().await;
+    let device = world.device(1).await;
+    let (mut pairing, _) = shown(&world, &device).await;
+    let options = Node::new("passkey_request_options").text_bytes(r#"{"challenge":"AA"}"#);
+    let asked = notification("passkey_prologue_request", options);
+    world.sim.admin().inject(world.connection().await, asked).await;
+    let before = world.clock.now();
+    while within(pairing.next()).await.is_some() {}
+    assert!(world.clock.now() - before <= Duration::from_secs(62));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_success_after_pairing_is_refused_and_the_store_stays() {
+    let world = World::new().await;
+    let device = world.linked(ANNA, 1).await;
+    let before = device.store.read(|tx| tx.link()).await.unwrap().unwrap();
+    let jid = Jid::pn(BERT).unwrap().with_device(9);
+    let success = Node::new("pair-success").child(Node::new("device").attr("jid", jid));
+    let again = Node::new("iq")
+        .attr("from", Jid::service())
+        .attr("id", "again")
+        .attr("type", "set")
+        .attr("xmlns", "md")
+        .child(success);
+    world.sim.admin().inject(world.connection().await, again).await;
+    world.clock.sleep(Duration::from_secs(1)).await;
+    let answers = world.sent(ANNA, "iq").await;
+    let answer = answers.iter().find(|item| item.node.str("id").as_deref() == Some("again")).unwrap();
+    assert_eq!(answer.node.find("error").unwrap().u64("code"), Some(500));
+    let after = device.store.read(|tx| tx.link()).await.unwrap().unwrap();
+    assert_eq!((before.pn, before.account), (after.pn, after.account));
 }

@@ -7,7 +7,9 @@
 //! | `run` | the loop: wanted or not, wait, connect, judge the end |
 //! | `connect` | dial and handshake, with the payload of a login or a registration |
 //! | `conn` | one live connection |
-//! | `startup` | from `<success>` to ready |
+//! | `startup`, `background` | from `<success>` to ready, and what is done after it |
+//! | `props` | the server's properties |
+//! | `end` | how a connection can end |
 //! | `stop` | standing still, and how that is stored |
 
 mod background;
