@@ -1,7 +1,7 @@
 //! A received `<message>`, inside the transaction of its batch: whose it is, opening it, what it says, and how the
 //! server is answered (protocol 05b §2 to §9).
 
-use crate::client::devices::{address, mapping};
+use crate::client::devices::{address, devices_of, mapping};
 use crate::client::event::{Event, Unreadable};
 use crate::client::receive::env::{AskAgain, Effect, Env};
 use crate::client::receive::open::{self, NotOpened};
@@ -70,7 +70,20 @@ pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), 
         return without_content(tx, env, &answerable, &message, &source);
     }
     let outcome = open_all(tx, env, &message, &source, &key)?;
+    if outcome.opened {
+        notice_device(tx, env, &source)?;
+    }
     conclude(tx, env, &answerable, &message, &source, &key, outcome)
+}
+
+/// A device that the user's record lacks makes the record stale; its message counts all the same (05a §3).
+fn notice_device(tx: &Tx<'_>, env: &mut Env, source: &Source) -> Result<(), StoreError> {
+    let user = source.sender.to_user();
+    let Some(listed) = devices_of(tx, &user)? else { return Ok(()) };
+    if listed.iter().all(|known| known.device() != source.sender.device()) {
+        env.effects.push(Effect::Refresh(user));
+    }
+    Ok(())
 }
 
 /// Chat, bare sender, id.

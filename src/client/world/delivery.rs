@@ -140,3 +140,32 @@ async fn sixty_four_sends_at_once_use_each_counter_once() {
     counters.sort_unstable();
     assert_eq!(counters, (0..64).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_a_device_that_the_list_lacks_is_shown_and_the_list_is_asked_for() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    a0.messaging.send_text(&b0.lid, "first", "first").await.unwrap();
+    world.settle().await;
+    let asked = world.router.sent(&a0, "iq").len();
+    // A session with the companion is there, but the list lost it.
+    let b1 = world.device(&b, 1).await;
+    b1.messaging.send_text(&a0.lid, "hello", "hello").await.unwrap();
+    world.settle().await;
+    let name = b.lid.to_string();
+    a0.edit(move |tx| {
+        let mut list = tx.device_list(&name)?.unwrap();
+        list.devices.retain(|device| device.id == 0);
+        tx.put_device_list(&list)
+    })
+    .await;
+    b1.messaging.send_text(&a0.lid, "again", "again").await.unwrap();
+    world.settle().await;
+    assert_eq!(a0.texts().await, ["hello", "again"]);
+    let usync = world.router.sent(&a0, "iq").split_off(asked).into_iter();
+    assert!(usync.filter(|iq| iq.str("xmlns").unwrap() == "usync").count() >= 1);
+    let name = b.lid.to_string();
+    let list = a0.store.read(move |tx| tx.device_list(&name)).await.unwrap().unwrap();
+    assert!(list.devices.iter().any(|device| device.id == 1));
+}
