@@ -193,10 +193,8 @@ impl Primary {
             (2, Some(base)) => {
                 peer.retried_base_key.insert(id.to_owned(), base);
             }
-            (3.., base) => {
-                if peer.retried_base_key.remove(id).is_some_and(|before| Some(before) == base) {
-                    peer.sessions.archive_current();
-                }
+            (3.., base) if peer.retried_base_key.remove(id).is_some_and(|before| Some(before) == base) => {
+                peer.sessions.archive_current();
             }
             _ => {}
         }

@@ -29,7 +29,7 @@ impl World {
     /// Queues a notification for one device, or hands it to the phone.
     pub(crate) fn notify(&mut self, at: &DeviceRef, notification: Node) {
         if self.is_driven(at) {
-            self.to_driven(at, Kind::Notification, notification);
+            self.hand_to_driven(at, Kind::Notification, notification);
         } else {
             self.enqueue(at, Kind::Notification, None, notification);
         }

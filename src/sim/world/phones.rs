@@ -205,7 +205,7 @@ impl World {
     }
 
     /// Hands a stanza to a device that the phone role runs. Virtual companions are always on.
-    pub(crate) fn to_driven(&mut self, at: &DeviceRef, kind: Kind, node: Node) {
+    pub(crate) fn hand_to_driven(&mut self, at: &DeviceRef, kind: Kind, node: Node) {
         if at.device == 0 {
             self.hand_to_phone(&at.number, kind, node);
         } else {

@@ -182,7 +182,7 @@ impl World {
 
     fn hand_receipt(&mut self, at: &DeviceRef, node: Node, peer: &str) {
         if self.is_driven(at) {
-            self.to_driven(at, Kind::Receipt, node);
+            self.hand_to_driven(at, Kind::Receipt, node);
         } else {
             self.enqueue(at, Kind::Receipt, Some(peer.to_owned()), node);
         }

@@ -349,7 +349,7 @@ impl World {
         let key =
             self.peer_key(&if collective { incoming.to.clone() } else { Jid::clone(&self_jid(&message)) });
         if self.is_driven(target) {
-            self.to_driven(target, Kind::Message, message);
+            self.hand_to_driven(target, Kind::Message, message);
         } else {
             let kind = if own && !peer { Kind::OwnCopy } else { Kind::Message };
             self.enqueue(target, kind, Some(key), message);

@@ -119,10 +119,6 @@ impl Companion {
         .text()
     }
 
-    fn local(&self) -> Local<'_> {
-        Local { identity: &self.identity, registration_id: 77 }
-    }
-
     fn id(&mut self) -> String {
         self.next_id += 1;
         format!("c{}", self.next_id)
