@@ -112,11 +112,6 @@ impl Peer {
         self.event_where("message", |line| line["text"] == text).await
     }
 
-    /// How many events of a name came so far and were not taken.
-    pub fn seen(&self, name: &str) -> usize {
-        self.waiting.iter().filter(|line| line["event"] == name).count()
-    }
-
     /// Ends the process in an orderly way.
     pub async fn stop(mut self) {
         self.command("stop", Value::Null).await;

@@ -94,8 +94,8 @@ impl Questions {
     }
 
     /// What has to be written again on a new connection, in the old order.
-    pub fn to_repeat(&self) -> Vec<Vec<u8>> {
-        self.table().to_repeat()
+    pub fn take_repeats(&self) -> Vec<Vec<u8>> {
+        self.table().take_repeats()
     }
 
     /// A stop state ends every open question, and those asked while it stands.

@@ -57,7 +57,7 @@ impl Table {
     }
 
     /// The open questions of earlier connections, once a connection.
-    pub fn to_repeat(&mut self) -> Vec<Vec<u8>> {
+    pub fn take_repeats(&mut self) -> Vec<Vec<u8>> {
         let behind = std::mem::take(&mut self.behind);
         self.open.range(..=behind).map(|(_, open)| open.plaintext.clone()).collect()
     }
@@ -123,11 +123,11 @@ mod tests {
         assert!(kept.try_recv().is_err());
         let (_, _new) = open(&mut table, Repeat::NextConnection);
         assert_eq!(
-            table.to_repeat(),
+            table.take_repeats(),
             [first, last],
             "what was asked on the new connection is not repeated on it"
         );
-        assert!(table.to_repeat().is_empty(), "once a connection");
+        assert!(table.take_repeats().is_empty(), "once a connection");
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(crate) async fn run(conn: &Conn, messaging: &Messaging, passive: bool) -> En
 
 /// Open questions of the connection before are written again.
 async fn repeat_questions(conn: &Conn) {
-    for plaintext in conn.ctx.questions.to_repeat() {
+    for plaintext in conn.ctx.questions.take_repeats() {
         // A connection that breaks here is noticed by its reader.
         let _ = conn.link.send_encoded(plaintext, true).await;
     }

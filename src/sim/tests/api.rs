@@ -1,3 +1,5 @@
+//! The admin API over HTTP (09 §21).
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -1,3 +1,5 @@
+//! The same seed and script give the same log (09 §27 no. 2).
+
 use crate::sim::Direction;
 use crate::sim::world::testing::Lab;
 use crate::wire::json::to_json;

@@ -1,3 +1,5 @@
+//! The listeners over real sockets: ws, wss, the CONNECT proxy (09 §3).
+
 use std::sync::Arc;
 
 use rustls_pki_types::pem::PemObject;

@@ -1,3 +1,5 @@
+//! A simulator that is stopped and started on its state (09 §2).
+
 use crate::sim::world::World;
 use crate::sim::world::testing::{Lab, START};
 use crate::sim::{NewAccount, SimConfig, Simulator};
@@ -10,7 +12,8 @@ fn a_restarted_world_keeps_accounts_links_keys_and_queues() {
     let mut two = lab.companion(&b, 20);
     two.disconnect(&mut lab);
     let to = two.jid.clone().unwrap();
-    let message = one.message("M", &to.without_device(), &[to.clone()]).attr("device_fanout", "false");
+    let message =
+        one.message("M", &to.without_device(), std::slice::from_ref(&to)).attr("device_fanout", "false");
     one.send(&mut lab, message);
     let bytes = lab.world.snapshot().unwrap();
 

@@ -1,3 +1,5 @@
+//! A client of the test's own over memory: intro, handshake, certificates, frames (09 §4).
+
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 

@@ -1,3 +1,5 @@
+//! 1:1 messages both ways, receipts, edits, reactions.
+
 use super::*;
 
 #[test]

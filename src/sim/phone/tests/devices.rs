@@ -1,3 +1,5 @@
+//! Phones with several companions, virtual ones among them.
+
 use super::*;
 
 impl Sim {

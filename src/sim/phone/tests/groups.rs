@@ -1,3 +1,5 @@
+//! Group messages: distribution, rotation, membership.
+
 use super::*;
 use crate::sim::world::Namespace;
 use crate::wire::Node;

@@ -1,3 +1,5 @@
+//! The phone's part of pairing: QR, code, planted faults (02 §6, §8).
+
 use super::companion::Companion;
 use super::*;
 use crate::proto::message::protocol_message::Type;

@@ -1,3 +1,5 @@
+//! Retry receipts both ways, who is entitled to a resend (05b §9, §10).
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The key directory: uploads, fetches, low counts, digest, rotation (09 §7.1, §9).
+
 use std::collections::BTreeSet;
 
 use crate::crypto::{random_bytes, sha1, xeddsa};

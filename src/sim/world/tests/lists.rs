@@ -1,3 +1,5 @@
+//! Device lists: usync answers, signed key-index lists, notifications of changes (09 §10).
+
 use crate::crypto::PublicKey;
 use crate::signal::adv;
 use crate::sim::world::testing::{Companion, Lab};

@@ -1,3 +1,5 @@
+//! The login decision, row by row (09 §5).
+
 use crate::crypto::KeyPair;
 use crate::proto::ClientPayload;
 use crate::sim::seed;

@@ -1,3 +1,5 @@
+//! The router: checks, copies to each device, acks, resends (09 §11).
+
 use crate::sim::world::testing::{Companion, Lab};
 use crate::sim::world::{DeviceRef, Namespace};
 use crate::wire::{Jid, Node};

@@ -1,3 +1,5 @@
+//! The offline store: order, gating, what takes an entry out (09 §12).
+
 use crate::sim::world::testing::{Companion, Lab};
 use crate::wire::{Jid, Node};
 

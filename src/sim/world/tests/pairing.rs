@@ -1,3 +1,5 @@
+//! Pairing as the server sees it (09 §8).
+
 use crate::crypto::{KeyPair, random_bytes};
 use crate::signal::link_code::{self, Code, FinishRandom};
 use crate::sim::seam::{Corrupt, PhoneCommand};

@@ -1,3 +1,5 @@
+//! Receipts and retries on their way (09 §13).
+
 use crate::sim::world::testing::{Companion, Lab};
 use crate::wire::{Jid, Node};
 

@@ -1,3 +1,5 @@
+//! The shapes of what the server sends, and the judge over what clients send (09 §4, §23.1).
+
 use crate::sim::Profile;
 use crate::sim::rules::{Mode, Rule, Rules};
 use crate::sim::world::NewAccount;
