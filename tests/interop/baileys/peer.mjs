@@ -11,6 +11,7 @@ import makeWASocket, {
   Browsers,
   DisconnectReason,
   WA_CERT_DETAILS,
+  generateMessageIDV2,
   useMultiFileAuthState,
 } from 'baileys'
 import pino from 'pino'
@@ -88,9 +89,11 @@ const commands = {
   },
   pair_code: async ({ phone }) => ({ code: await socket.requestPairingCode(phone) }),
   send: async ({ to, text }) => {
-    const message = await socket.sendMessage(to, { text })
-    sent.set(message.key.id, message.message)
-    return { message_id: message.key.id }
+    const messageId = generateMessageIDV2(socket.user?.id)
+    // Before it leaves: a retry receipt may be back before the library says that it was sent.
+    sent.set(messageId, { extendedTextMessage: { text } })
+    await socket.sendMessage(to, { text }, { messageId })
+    return { message_id: messageId }
   },
   read: async ({ chat, ids }) => {
     await socket.readMessages(ids.map((id) => ({ remoteJid: chat, id, fromMe: false })))
