@@ -211,6 +211,7 @@ impl Messaging {
                 return;
             }
             Effect::OwnPhoneChanged => return self.stop_for_phone(),
+            Effect::Outbox => return self.outbox.wake(),
             Effect::Receipt(_) => return,
             Effect::Retry(again) => Job::AskAgain(again),
             Effect::Resend(asked) => Job::Resend(asked),

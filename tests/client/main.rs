@@ -5,5 +5,6 @@
 
 mod life;
 mod pairing;
+mod phone;
 mod talk;
 mod world;

@@ -5,6 +5,7 @@ use prost::Message as _;
 use crate::client::devices::mapping;
 use crate::client::event::{Change, Event, Received, Target};
 use crate::client::receive::env::Env;
+use crate::client::receive::phone;
 use crate::client::send::secret_of;
 use crate::proto::message::protocol_message::Type;
 use crate::proto::message::{AppStateSyncKeyShare, ProtocolMessage};
@@ -193,9 +194,15 @@ fn protocol_message(
             }
             Ok(Some(true))
         }
+        Type::PeerDataOperationRequestResponseMessage => {
+            if let (true, Some(answer)) = (from_phone, &protocol.peer_data_operation_request_response_message)
+            {
+                phone::answered(tx, env, answer)?;
+            }
+            Ok(Some(true))
+        }
         Type::AppStateSyncKeyRequest
         | Type::PeerDataOperationRequestMessage
-        | Type::PeerDataOperationRequestResponseMessage
         | Type::InitialSecurityNotificationSettingSync
         | Type::AppStateFatalExceptionNotification
         | Type::EphemeralSyncResponse => Ok(Some(true)),

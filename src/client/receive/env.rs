@@ -46,6 +46,8 @@ pub(crate) enum Effect {
     Retry(Box<AskAgain>),
     /// A device asks for a message of ours again.
     Resend(Box<retry::Received>),
+    /// The outbox has a new row.
+    Outbox,
     /// A device list is stale.
     Refresh(Jid),
     /// The server has few prekeys of ours left.

@@ -5,6 +5,7 @@ use crate::client::devices::{address, devices_of, mapping};
 use crate::client::event::{Event, Unreadable};
 use crate::client::receive::env::{AskAgain, Effect, Env};
 use crate::client::receive::open::{self, NotOpened};
+use crate::client::receive::phone::{self, When};
 use crate::client::receive::{answer, content};
 use crate::proto::Message;
 use crate::signal::{SenderKeyDistribution, SignalError, padding};
@@ -12,7 +13,7 @@ use crate::stanza::ack::{Answerable, Nack};
 use crate::stanza::message::{Chat, Enc, Incoming, Own as OwnJids, Source};
 use crate::stanza::outgoing::Cipher;
 use crate::store::inbox::MessageKey;
-use crate::store::{Placeholder, SecretBytes, StoreError, Tx};
+use crate::store::{Placeholder, StoreError, Tx};
 use crate::wire::Node;
 
 /// Retry receipts are sent with the counts 1 to this.
@@ -67,13 +68,13 @@ pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), 
         return Ok(());
     }
     if message.encs.is_empty() {
-        return without_content(tx, env, &answerable, &message, &source);
+        return without_content(tx, env, &answerable, &message, &source, &key, node);
     }
     let outcome = open_all(tx, env, &message, &source, &key)?;
     if outcome.opened {
         notice_device(tx, env, &source)?;
     }
-    conclude(tx, env, &answerable, &message, &source, &key, outcome)
+    conclude(tx, env, &answerable, &message, &source, &key, outcome, node)
 }
 
 /// A device that the user's record lacks makes the record stale; its message counts all the same (05a §3).
@@ -185,6 +186,7 @@ fn take(
         outcome.content = true;
         tx.mark_message_seen(key, env.now)?;
         tx.delete_placeholder(key)?;
+        phone::not_needed(tx, key)?;
     }
     Ok(())
 }
@@ -217,10 +219,26 @@ fn without_content(
     answerable: &Answerable,
     message: &Incoming<'_>,
     source: &Source,
+    key: &MessageKey,
+    node: &Node,
 ) -> Result<(), StoreError> {
-    if !message.is_peer() {
+    let known = tx.seen_message(key)?.is_some() || tx.placeholder(key)?.is_some();
+    if !message.is_peer() && !known {
         let why = message.unavailable.as_ref().and_then(|unavailable| unavailable.kind.clone());
         unreadable(tx, env, message, source, &why.unwrap_or_else(|| "no content".to_owned()))?;
+        let asks = phone::may_ask(env, message, source);
+        tx.put_placeholder(&Placeholder {
+            message: key.clone(),
+            count: 0,
+            hash: None,
+            receipt_acked: true,
+            asked_phone: asks,
+            envelope: phone::envelope(node),
+            created_at: env.now,
+        })?;
+        if asks {
+            phone::ask(tx, env, message, source, key, When::Now)?;
+        }
     }
     close(env, answerable, message, source);
     Ok(())
@@ -256,6 +274,7 @@ fn unreadable(
 }
 
 /// How the server is answered.
+#[allow(clippy::too_many_arguments, reason = "the parts of one decision")]
 fn conclude(
     tx: &mut Tx<'_>,
     env: &mut Env,
@@ -264,6 +283,7 @@ fn conclude(
     source: &Source,
     key: &MessageKey,
     outcome: Outcome,
+    node: &Node,
 ) -> Result<(), StoreError> {
     if env.effects.iter().any(|effect| matches!(effect, Effect::OwnPhoneChanged)) {
         // The account stops; what is not answered comes again.
@@ -272,7 +292,7 @@ fn conclude(
     if let Some((error, count, hash)) = outcome.failure
         && !outcome.content
     {
-        return ask_again(tx, env, answerable, message, source, key, &error, count, hash);
+        return ask_again(tx, env, answerable, message, source, key, &error, count, hash, node);
     }
     let hide = message.encs.iter().any(|enc| enc.hide);
     if outcome.content || outcome.opened && !outcome.undecodable {
@@ -307,10 +327,13 @@ fn ask_again(
     error: &NotOpened,
     count: u32,
     hash: [u8; 32],
+    node: &Node,
 ) -> Result<(), StoreError> {
     let old_status = source.kind == Chat::Status
         && message.t.and_then(|t| i64::try_from(t).ok()).is_some_and(|t| env.server_s - t > STATUS_AGE);
-    if old_status || answer::is_bot_elsewhere(source) {
+    // The own phone may have been faster than the sender.
+    let obtained = tx.seen_message(key)?.is_some();
+    if old_status || obtained || answer::is_bot_elsewhere(source) {
         close(env, answerable, message, source);
         return Ok(());
     }
@@ -328,19 +351,26 @@ fn ask_again(
     if !message.encs.iter().all(|enc| enc.hide) {
         unreadable(tx, env, message, source, &error.to_string())?;
     }
-    if n > MAX_COUNT {
-        close(env, answerable, message, source);
-        return Ok(());
-    }
+    let given_up = n > MAX_COUNT;
+    let asked = old.as_ref().is_some_and(|old| old.asked_phone);
+    let asks = (n == 1 || given_up) && !asked && phone::may_ask(env, message, source);
     tx.put_placeholder(&Placeholder {
         message: key.clone(),
         count: n,
         hash: Some(hash),
-        receipt_acked: false,
-        asked_phone: old.as_ref().is_some_and(|old| old.asked_phone),
-        envelope: SecretBytes::default(),
+        receipt_acked: given_up,
+        asked_phone: asked || asks,
+        envelope: phone::envelope(node),
         created_at: old.map_or(env.now, |old| old.created_at),
     })?;
+    if asks {
+        let when = if given_up { When::Now } else { When::Later };
+        phone::ask(tx, env, message, source, key, when)?;
+    }
+    if given_up {
+        close(env, answerable, message, source);
+        return Ok(());
+    }
     let retry = answer::retry(tx, env, message, source, n, error.reason())?;
     env.effects.push(Effect::Retry(Box::new(AskAgain {
         retry: retry.build(),

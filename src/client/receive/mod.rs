@@ -7,6 +7,7 @@ pub(crate) mod env;
 mod message;
 pub(crate) mod notice;
 mod open;
+mod phone;
 pub(crate) mod receipts;
 
 pub(crate) use env::{AskAgain, Effect, Env, Guards};

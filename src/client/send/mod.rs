@@ -6,6 +6,7 @@ mod missed;
 mod outbox;
 mod outcome;
 pub(crate) mod pace;
+pub(crate) mod peer;
 mod plan;
 mod read;
 mod resend;

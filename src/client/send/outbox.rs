@@ -16,7 +16,7 @@ use crate::client::send::acks::{NoAck, Waiter};
 use crate::client::send::encrypt::{self, Fanned, NotEncrypted};
 use crate::client::send::pace::{Bucket, Pace};
 use crate::client::send::settle::{self, After};
-use crate::client::send::{plan, token};
+use crate::client::send::{peer, plan, token};
 use crate::client::state::State;
 use crate::store::{Outgoing, OutgoingState, StoreError};
 use crate::wire::Jid;
@@ -153,7 +153,7 @@ impl Messaging {
 
     /// The first row that can go now. In a chat nothing overtakes what waits.
     async fn next_row(&self) -> Result<Next, StoreError> {
-        let now = self.ctx.clock.now();
+        let (now, wall) = (self.ctx.clock.now(), self.ctx.clock.wall_ms());
         let mut wait: Option<Instant> = self.outbox.lock().paused.filter(|until| *until > now);
         if let Some(until) = wait {
             return Ok(Next::Wait(until));
@@ -168,18 +168,23 @@ impl Messaging {
             let inner = self.outbox.lock();
             for row in rows {
                 let sent = under_way.contains(&row.seq) || inner.in_flight.contains(&row.seq);
-                if sent || blocked.contains(&row.chat) {
+                let to_phone = peer::is_peer(&row);
+                if sent || (!to_phone && blocked.contains(&row.chat)) {
                     continue;
                 }
                 let mut due = inner.later.get(&row.seq).copied().unwrap_or(now);
                 if row.state == OutgoingState::Queued {
                     due = due.max(inner.pace.due(&self.ctx.config.pacing, now));
+                    let early = row.not_before.map_or(0, |at| at.saturating_sub(wall));
+                    due = due.max(now + Duration::from_millis(u64::try_from(early).unwrap_or(0)));
                 }
                 if due <= now {
                     return Ok(Next::Row(Box::new(row)));
                 }
                 wait = Some(wait.map_or(due, |wait| wait.min(due)));
-                blocked.insert(row.chat);
+                if !to_phone {
+                    blocked.insert(row.chat);
+                }
             }
         }
         Ok(wait.map_or(Next::Idle, Next::Wait))
@@ -201,6 +206,9 @@ impl Messaging {
             inner.later.remove(&row.seq);
             inner.pace.sends(&self.ctx.config.pacing, self.ctx.clock.now(), &mut self.ctx.chance.fork());
         }
+        if peer::is_peer(&row) {
+            return self.process_peer(row).await;
+        }
         match self.prepare(&row).await {
             Ok(fanned) => {
                 if fanned.without_phone {
@@ -213,6 +221,29 @@ impl Messaging {
             | Err(NotPrepared::Encrypt(NotEncrypted::Store(error))) => Err(error),
             Err(error) => self.not_prepared(&row, &error).await,
         }
+    }
+
+    /// A message to the own phone.
+    async fn process_peer(&self, row: Outgoing) -> Result<(), StoreError> {
+        match self.prepare_peer(&row).await {
+            Ok(Some(bytes)) => {
+                self.transmit(&row, bytes).await;
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(NotPrepared::Devices(DevicesError::Store(error)))
+            | Err(NotPrepared::Encrypt(NotEncrypted::Store(error))) => Err(error),
+            Err(error) => self.not_prepared(&row, &error).await,
+        }
+    }
+
+    async fn prepare_peer(&self, row: &Outgoing) -> Result<Option<Vec<u8>>, NotPrepared> {
+        let own = self.ctx.store.read(Own::load).await?.ok_or(DevicesError::NotLinked)?;
+        if self.devices.sessions(&[peer::phone(&own)]).await?.own_phone_changed {
+            return Err(DevicesError::Iq(IqError::Stopped).into());
+        }
+        let (key, now, mut rng) = (row.key.clone(), self.ctx.clock.wall_ms(), self.ctx.chance.fork());
+        Ok(self.ctx.store.write(move |tx| peer::seal(tx, &key, now, &mut rng)).await?)
     }
 
     async fn not_prepared(&self, row: &Outgoing, error: &NotPrepared) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::client::devices::own::{Own, is_lid_family};
 use crate::client::event::{Event, Progress, SendState};
-use crate::client::send::plan;
+use crate::client::send::{peer, plan};
 use crate::stanza::ack::ServerAck;
 use crate::store::{Outgoing, OutgoingState, StoreError, Tx, UnixMillis};
 use crate::wire::Jid;
@@ -53,12 +53,13 @@ pub(crate) fn settle(
         }
         500 | 503 if row.attempts <= 1 => Ok(After::Again(Duration::from_secs(5))),
         code => {
-            if code == 463 && !lid_addressed {
+            let to_phone = peer::is_peer(&row);
+            if code == 463 && !lid_addressed && !to_phone {
                 // A migrated account's chats by number are refused like that.
                 plan::mark_unmigrated(tx, false)?;
             }
             fail(tx, &mut row, Some(code), meaning(code), now)?;
-            Ok(if code == 463 { After::IssueToken } else { After::Nothing })
+            Ok(if code == 463 && !to_phone { After::IssueToken } else { After::Nothing })
         }
     }
 }
@@ -81,7 +82,7 @@ fn meaning(code: u32) -> &'static str {
 fn sent(tx: &mut Tx<'_>, row: &mut Outgoing, ack: &ServerAck, now: UnixMillis) -> Result<After, StoreError> {
     row.server_time = ack.t.and_then(|t| i64::try_from(t).ok());
     row.stanza = None;
-    let missed = ack.phash.is_some() && row.reach_missed_until.is_none();
+    let missed = ack.phash.is_some() && row.reach_missed_until.is_none() && !peer::is_peer(row);
     if missed {
         row.reach_missed_until = Some(now.saturating_add(REACH));
     }
@@ -142,6 +143,10 @@ pub(crate) fn give_up(tx: &mut Tx<'_>, row: &mut Outgoing, now: UnixMillis) -> R
 }
 
 fn tell(tx: &mut Tx<'_>, row: &Outgoing, state: SendState, now: UnixMillis) -> Result<(), StoreError> {
+    if peer::is_peer(row) {
+        // Our own business with the phone.
+        return Ok(());
+    }
     let event = Event::Outgoing(Progress {
         key: row.key.clone(),
         chat: row.chat.clone(),

@@ -4,6 +4,7 @@
 mod delivery;
 mod migration;
 mod outbox;
+mod phone;
 mod retries;
 mod router;
 
