@@ -193,6 +193,8 @@ pub struct ServerAck {
     pub read_receipts: Option<String>,
     /// Refused with this code.
     pub error: Option<u16>,
+    /// Refused for so long, in seconds.
+    pub backoff: Option<u64>,
 }
 
 impl ServerAck {
@@ -218,6 +220,7 @@ impl ServerAck {
             refresh_lid: ack.says("refresh_lid", "true"),
             read_receipts: text("readreceipts"),
             error,
+            backoff: ack.number("backoff"),
         })
     }
 }

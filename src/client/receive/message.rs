@@ -6,7 +6,7 @@ use crate::client::event::{Event, Unreadable};
 use crate::client::receive::env::{AskAgain, Effect, Env};
 use crate::client::receive::open::{self, NotOpened};
 use crate::client::receive::phone::{self, When};
-use crate::client::receive::{answer, content};
+use crate::client::receive::{answer, bot, content};
 use crate::proto::Message;
 use crate::signal::{SenderKeyDistribution, SignalError, padding};
 use crate::stanza::ack::{Answerable, Nack};
@@ -35,6 +35,8 @@ struct Outcome {
     undecodable: bool,
     /// The first failure that a resend can heal, and its ciphertext.
     failure: Option<(NotOpened, u32, [u8; 32])>,
+    /// A bot's reply to a message whose secret is not known.
+    no_secret: bool,
     /// What was obtained has no ticks.
     quiet: bool,
 }
@@ -120,6 +122,23 @@ fn open_all(
             take(tx, env, message, source, key, enc, opened, &mut outcome)?;
         }
     }
+    for enc in message.encs.iter().filter(|enc| enc.cipher == Some(Cipher::MessageSecret)) {
+        let opened = match seen(tx, enc)? {
+            true => Err(None),
+            false => match bot::open(tx, env, message, source, enc)? {
+                bot::Opened::Text(text) => Ok(text),
+                bot::Opened::NoSecret => {
+                    outcome.no_secret = true;
+                    continue;
+                }
+                bot::Opened::Bad => {
+                    tracing::warn!("a bot's reply could not be opened");
+                    continue;
+                }
+            },
+        };
+        take(tx, env, message, source, key, enc, opened, &mut outcome)?;
+    }
     Ok(outcome)
 }
 
@@ -165,8 +184,9 @@ fn take(
     };
     open::note(tx, env, enc, key)?;
     outcome.opened = true;
-    // Version 3 is not padded and not ours.
+    // Version 3 is not padded and not ours; a bot's reply is never padded.
     let plain = match enc.version {
+        _ if enc.cipher == Some(Cipher::MessageSecret) => Some(padded.as_slice()),
         None | Some(2) => padding::unpad(&padded).ok(),
         _ => None,
     };
@@ -174,7 +194,7 @@ fn take(
         outcome.undecodable = true;
         return Ok(());
     };
-    if enc.cipher != Some(Cipher::SenderKey) {
+    if matches!(enc.cipher, Some(Cipher::Message | Cipher::PreKeyMessage)) {
         distribution(tx, source, &decoded)?;
     }
     // A resend after the content came, or a second copy of it, changes nothing.
@@ -303,6 +323,8 @@ fn conclude(
     } else if outcome.undecodable {
         unreadable(tx, env, message, source, "not a message")?;
         env.send(answerable.nack(Some(&env.own.pn), Nack::InvalidProtobuf));
+    } else if outcome.no_secret {
+        env.send(answerable.nack(Some(&env.own.pn), Nack::MissingMessageSecret));
     } else if outcome.lost {
         tracing::warn!("the content of a message is lost: its key was used before");
         match answer::success(message, source, false).filter(|_| hide) {

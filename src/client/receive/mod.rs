@@ -2,6 +2,7 @@
 //! ratchets, prekeys, identities, mappings, events; then it is answered (design §2 rule 2, protocol 05b §7).
 
 mod answer;
+mod bot;
 mod content;
 pub(crate) mod env;
 mod message;

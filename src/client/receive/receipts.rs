@@ -8,7 +8,7 @@ use crate::client::send::settle;
 use crate::stanza::ack::{Answerable, Nack};
 use crate::stanza::receipt::{self, Incoming, Part, Received};
 use crate::stanza::retry;
-use crate::store::{OutgoingState, StoreError, Tx};
+use crate::store::{Flag, OutgoingState, StoreError, Tx};
 use crate::wire::{Jid, Node};
 
 /// Handles a receipt.
@@ -63,6 +63,13 @@ fn told(
         }
         return Ok(());
     }
+    // Who shows nobody that he reads is not shown it either.
+    let what = match what {
+        receipt::Told::Read | receipt::Told::Played if is_user && tx.flag(Flag::ReadReceiptsOff)? => {
+            receipt::Told::Delivered
+        }
+        other => other,
+    };
     let (kind, state) = match what {
         receipt::Told::Inactive => (ReceiptKind::Inactive, None),
         receipt::Told::Delivered if received.incapable => return Ok(()),

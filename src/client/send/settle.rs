@@ -22,7 +22,7 @@ pub(crate) enum After {
     Again(Duration),
     /// Encrypt anew: the address has changed.
     Anew,
-    /// No message of the account before this time has passed.
+    /// No message of the account before so many seconds have passed.
     Pause(Option<u64>),
     /// Give the contact a token of ours.
     IssueToken,
@@ -49,7 +49,7 @@ pub(crate) fn settle(
         }
         429 => {
             // The row stays as it is and goes again with the same bytes.
-            Ok(After::Pause(None))
+            Ok(After::Pause(ack.backoff))
         }
         500 | 503 if row.attempts <= 1 => Ok(After::Again(Duration::from_secs(5))),
         code => {

@@ -3,7 +3,7 @@
 use super::{World, sorted, targets};
 use crate::client::event::{Event, ReceiptKind, SendState};
 use crate::client::send::SendOutcome;
-use crate::store::OutgoingState;
+use crate::store::{Flag, OutgoingState};
 
 #[tokio::test(start_paused = true)]
 async fn a_text_reaches_every_device_of_both_sides_and_receipts_come_back() {
@@ -168,4 +168,28 @@ async fn a_message_of_a_device_that_the_list_lacks_is_shown_and_the_list_is_aske
     let name = b.lid.to_string();
     let list = a0.store.read(move |tx| tx.device_list(&name)).await.unwrap().unwrap();
     assert!(list.devices.iter().any(|device| device.id == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_own_read_receipts_off_reading_by_others_counts_as_delivered() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    a0.edit(|tx| tx.set_flag(Flag::ReadReceiptsOff, true)).await;
+    let id = a0.messaging.send_text(&b.lid, "hello", "key").await.unwrap().message_id;
+    world.settle().await;
+    for played in [false, true] {
+        b0.messaging.mark_read(&a.lid, &a.lid, vec![id.clone()], played).await.unwrap();
+    }
+    world.settle().await;
+    let row = a0.store.read(|tx| tx.outgoing("key")).await.unwrap().unwrap();
+    assert_eq!(row.state, OutgoingState::Delivered);
+    let kinds: Vec<ReceiptKind> = a0
+        .events()
+        .await
+        .into_iter()
+        .filter_map(|event| if let Event::Receipt(receipt) = event { Some(receipt.kind) } else { None })
+        .collect();
+    assert!(kinds.len() >= 2 && kinds.iter().all(|kind| *kind == ReceiptKind::Delivered), "{kinds:?}");
+    assert_eq!(world.router.unanswered(&a0), 0);
 }

@@ -1,6 +1,7 @@
 //! A small world for tests of the messaging half: accounts with phones and companions, all of them real
 //! [`Messaging`]s over in-memory stores, and a router in place of the server. Only in tests.
 
+mod bots;
 mod delivery;
 mod migration;
 mod outbox;

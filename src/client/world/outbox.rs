@@ -52,6 +52,25 @@ async fn server_trouble_and_throttling_send_the_same_bytes_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_429_with_a_backoff_holds_every_send_back_for_exactly_so_long() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, _b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    world.router.fault(Fault::Throttle(600));
+    let start = a0.messaging.ctx.clock.wall_ms();
+    a0.messaging.send_text(&b.lid, "first", "first").await.unwrap();
+    world.settle().await;
+    a0.messaging.send_text(&b.lid, "second", "second").await.unwrap();
+    for key in ["first", "second"] {
+        let outcome = a0.messaging.outcome(key).await.unwrap().unwrap();
+        assert!(matches!(outcome, SendOutcome::Sent { .. }), "{outcome:?}");
+        let waited = a0.messaging.ctx.clock.wall_ms() - start;
+        assert!((600_000..602_000).contains(&waited), "{waited}");
+    }
+    assert_eq!(world.router.sent(&a0, "message").len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_an_ack_the_identical_bytes_go_again_after_a_reconnect_and_arrive_once() {
     let world = World::new();
     let (a, b) = (world.account(1), world.account(2));

@@ -18,6 +18,8 @@ use crate::wire::{Arena, Jid, Node, decode, decode_node, encode};
 pub(crate) enum Fault {
     /// Refuse it with this code.
     Refuse(u16),
+    /// Refuse it with 429 for so many seconds.
+    Throttle(u64),
     /// Deliver it, but never ack it.
     LoseAck,
     /// Ack it with a hash, as if devices had been missed.
@@ -270,9 +272,14 @@ impl Router {
             refresh_lid: false,
             read_receipts: None,
             error: None,
+            backoff: None,
         };
         if let Some(Fault::Refuse(code)) = fault {
             ack.error = Some(code);
+            return messaging.ack(ack);
+        }
+        if let Some(Fault::Throttle(seconds)) = fault {
+            (ack.error, ack.backoff) = (Some(429), Some(seconds));
             return messaging.ack(ack);
         }
         if let Some(Fault::Phash) = fault {
@@ -344,6 +351,7 @@ impl Router {
             refresh_lid: false,
             read_receipts: None,
             error: None,
+            backoff: None,
         });
         if kind.as_deref() != Some("retry") {
             self.answered(by, node);
