@@ -330,9 +330,27 @@ fn the_demo_goes_as_it_must() {
     let total: Value = serde_json::from_str(&last).unwrap();
     assert_eq!(code(&output), 0, "{}", stdout(&output));
     assert_eq!(
-        (&total["violations"], &total["lost"], &total["duplicated"]),
-        (&0.into(), &0.into(), &0.into())
+        (&total["violations"], &total["unlike"], &total["lost"], &total["duplicated"]),
+        (&0.into(), &0.into(), &0.into(), &0.into())
     );
     assert_eq!((total["sent"].as_u64(), total["received"].as_u64()), (Some(10), Some(10)));
     assert!(total["seconds"].as_f64().unwrap() < 30.0);
+}
+
+#[test]
+fn sim_deviations_prints_each_with_its_reason_as_text_json_and_page() {
+    let place = Place::new();
+    let list = palomar::stanza::judge::Deviations::built_in().unwrap();
+    let text = stdout(&place.run(&["sim", "deviations"]));
+    let json = stdout(&place.run(&["--json", "sim", "deviations"]));
+    let lines: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), list.iter().count());
+    for (deviation, line) in list.iter().zip(&lines) {
+        assert!(text.contains(&deviation.reason) && text.contains(&deviation.op), "{text}");
+        assert_eq!(
+            (line["op"].as_str(), line["reason"].as_str()),
+            (Some(&*deviation.op), Some(&*deviation.reason))
+        );
+    }
+    assert_eq!(stdout(&place.run(&["sim", "deviations", "--markdown"])), list.to_markdown());
 }

@@ -63,6 +63,13 @@ fn judge_the_built_in_table_is_the_specified_one() {
 }
 
 #[test]
+fn judge_the_page_of_deviations_is_made_from_the_list() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/deviations.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    assert_eq!(page, table().1.to_markdown(), "make it anew: palomar sim deviations --markdown");
+}
+
+#[test]
 fn judge_every_prescribed_stanza_is_like() {
     let (table, deviations) = table();
     let mut unlike = Vec::new();

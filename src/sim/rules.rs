@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config::Profile;
+
 /// What happens at a breach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -29,18 +31,23 @@ pub struct Rules {
     /// Protocol faults. Off, nothing is recorded; the answers of the router stay.
     #[serde(rename = "R15", skip_serializing_if = "Option::is_none")]
     pub protocol_faults: Option<Rule>,
-    /// Shapes of stanzas: a violation in `strict`, in the traffic log elsewhere. Off at the start.
+    /// Shapes of stanzas: a violation in `strict`, in the traffic log in `lenient`; `bench` judges nothing.
     #[serde(rename = "R17", skip_serializing_if = "Option::is_none")]
     pub shapes: Option<Rule>,
 }
 
-impl Default for Rules {
-    fn default() -> Self {
-        Self { protocol_faults: Some(Rule { mode: Mode::Enforce }), shapes: Some(Rule { mode: Mode::Off }) }
-    }
-}
-
 impl Rules {
+    /// The rules at the start of a run with this profile (09 §1).
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        let (faults, shapes) = match profile {
+            Profile::Strict => (Mode::Enforce, Mode::Report),
+            Profile::Lenient => (Mode::Report, Mode::Report),
+            Profile::Bench => (Mode::Off, Mode::Off),
+        };
+        Self { protocol_faults: Some(Rule { mode: faults }), shapes: Some(Rule { mode: shapes }) }
+    }
+
     pub(crate) fn merge(&mut self, other: Self) {
         if other.protocol_faults.is_some() {
             self.protocol_faults = other.protocol_faults;

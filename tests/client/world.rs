@@ -96,6 +96,10 @@ impl World {
     pub async fn assert_no_violations(&self) {
         let violations = self.sim.admin().violations().await;
         assert_eq!(violations.total(), 0, "{violations:#?}");
+        for item in self.sim.admin().traffic(&TrafficFilter::default()).await {
+            let judged = item.judge.is_some() == (item.direction == Direction::In);
+            assert!(judged, "every stanza of a client is judged, and no other: {item:?}");
+        }
     }
 
     /// Stanzas of one kind that a number's clients sent.

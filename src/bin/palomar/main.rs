@@ -89,6 +89,7 @@ async fn command(cli: &Cli, config: &Config, output: Output) -> Result<(), Failu
         Command::Listen(args) => listen::run(args, config, output).await,
         Command::Sim(SimCommand::Run(args)) => sim::run(args, output, interrupted()).await,
         Command::Sim(SimCommand::Pki(args)) => sim::pki(args, config, output).await,
+        Command::Sim(SimCommand::Deviations(args)) => sim::deviations(args, output),
         Command::Doctor => doctor::run(config, output).await,
     }
 }

@@ -1,10 +1,11 @@
-//! `sim run`, `sim pki`: the simulator as a program of its own.
+//! `sim run`, `sim pki`, `sim deviations`: the simulator as a program of its own.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use palomar::sim::{CertMode, IkMode, Profile, SimConfig, Simulator};
+use palomar::stanza::judge::{Deviation, Deviations};
 use serde_json::json;
 
 use crate::config::Config;
@@ -18,6 +19,16 @@ pub enum SimCommand {
     Run(Box<RunArgs>),
     /// Print the CA file, its fingerprint and the Noise root key of a simulator's folder; makes them if missing
     Pki(PkiArgs),
+    /// Print where palomar's stanzas differ from the official client's on purpose, and why
+    Deviations(DeviationsArgs),
+}
+
+/// Options of `sim deviations`.
+#[derive(Debug, Args)]
+pub struct DeviationsArgs {
+    /// As the page docs/deviations.md
+    #[arg(long)]
+    markdown: bool,
 }
 
 /// Options of `sim run`.
@@ -193,4 +204,23 @@ pub async fn pki(args: &PkiArgs, config: &Config, output: Output) -> Result<(), 
     let value = json!({ "ca": path, "ca_fingerprint": info.ca_fingerprint, "root_key": info.root_key });
     output.line(text, &value);
     simulator.stop().await.map_err(|e| Failure::failed(e.to_string()))
+}
+
+/// Runs `sim deviations`.
+pub fn deviations(args: &DeviationsArgs, output: Output) -> Result<(), Failure> {
+    let list = Deviations::built_in().map_err(|e| Failure::failed(e.to_string()))?;
+    if args.markdown {
+        output.text(list.to_markdown().trim_end());
+    }
+    for Deviation { op, path, attr, what, reason } in
+        list.iter().filter(|_| output.is_json() || !args.markdown)
+    {
+        let place = if attr.is_empty() { path.clone() } else { format!("{path}@{attr}") };
+        let attr = Some(attr).filter(|attr| !attr.is_empty());
+        let value = json!({
+            "event": "deviation", "op": op, "path": path, "attr": attr, "what": what, "reason": reason,
+        });
+        output.line(format_args!("{op}  {place}  {what}\n    {reason}"), &value);
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use crate::sim::config::CertMode;
 use crate::sim::rules::Rules;
 use crate::sim::seam::{Corrupt, PhoneCommand, PhoneContent};
 use crate::sim::world::{Ban, DeviceRef, NewAccount, Outcome};
+use crate::stanza::judge::Judgement;
 use crate::wire::{Jid, Node};
 
 /// A companion has 30 s to sign; then the phone gets its answer.
@@ -364,6 +365,21 @@ impl Admin {
     /// Changes the modes of rules; those not named stay.
     pub async fn set_rules(&self, rules: Rules) {
         self.shared.with(|world| world.rules.merge(rules));
+    }
+
+    /// What the stanza judge has said so far, device by device (the shape of GET `/v1/judge`, 09 §21, and how often
+    /// each operation was seen). The count begins anew with a new world.
+    pub async fn judge_totals(&self) -> serde_json::Value {
+        self.shared.with(|world| world.shapes.totals())
+    }
+
+    /// What the stanza judge says of one stanza; nothing is counted.
+    ///
+    /// # Errors
+    /// `no-table` if there is no table.
+    pub async fn judge(&self, node: &Node) -> Result<Judgement> {
+        let judgement = self.shared.with(|world| world.shapes.judge_tree(node));
+        judgement.ok_or_else(|| AdminError::new("no-table", "the table of shapes can't be read"))
     }
 
     /// Forgets the violations.

@@ -91,6 +91,12 @@ async fn every_call_answers_in_its_shape() {
     let group = json!({"subject": "We", "creator": a, "members": ["15557654321"]});
     let group = api.ok("POST", "/v1/groups", Some(group)).await;
     assert!(group["jid"].as_str().unwrap().ends_with("@g.us"));
+    let judged = api.ok("GET", "/v1/judge", None).await;
+    assert_eq!(judged["accounts"], json!([]));
+    let stanza = json!({"node": {"tag": "ib", "attrs": [["colour", "blue"]]}});
+    let judged = api.ok("POST", "/v1/judge", Some(stanza)).await;
+    assert_eq!(judged["verdict"], json!("unlike"));
+    api.fails("POST", "/v1/judge", Some(json!({"node": {"attrs": []}})), "bad-body").await;
     let rules = api.ok("PUT", "/v1/rules", Some(json!({"R15": {"mode": "off"}}))).await;
     assert_eq!(rules["R15"]["mode"], json!("off"));
     api.fails("PUT", "/v1/rules", Some(json!({"R99": {"mode": "off"}})), "unknown-field").await;

@@ -68,7 +68,7 @@ pub(crate) struct World {
     pub violations: Violations,
     pub traffic: Traffic,
     pub rules: Rules,
-    shapes: Shapes,
+    pub shapes: Shapes,
     pub server: ServerIdentity,
     pub ops: BTreeMap<u64, Outcome>,
     lids: BTreeMap<String, String>,
@@ -89,13 +89,14 @@ impl World {
     pub fn new(config: SimConfig, now_ms: UnixMillis) -> Self {
         let seed = config.seed;
         let traffic = Traffic::new(config.profile != Profile::Bench);
+        let rules = Rules::of(config.profile);
         Self {
             now_ms,
             accounts: BTreeMap::new(),
             connections: BTreeMap::new(),
             violations: Violations::default(),
             traffic,
-            rules: Rules::default(),
+            rules,
             shapes: Shapes::default(),
             server: ServerIdentity::new(seed),
             ops: BTreeMap::new(),
@@ -176,10 +177,17 @@ impl World {
         let judges = self.rules.judges_shapes() && profile != Profile::Bench;
         let judgement = judges.then(|| self.shapes.judge(node)).flatten();
         self.traffic.record_in(self.now_ms, id, device.cloned(), node.clone(), judgement.clone());
-        let Some(judgement) = judgement.filter(|_| profile == Profile::Strict) else { return };
-        let unlisted: Vec<String> = self.shapes.unlisted(&judgement).map(ToString::to_string).collect();
-        for finding in unlisted {
-            self.connection_fault(id, "stanza-unlike", finding);
+        let Some(judgement) = judgement else { return };
+        let cursor = self.traffic.last_cursor();
+        let unlisted = self.shapes.count(device, &judgement, cursor);
+        if profile != Profile::Strict {
+            return;
+        }
+        for detail in unlisted {
+            let account = device.map(|device| device.number.as_str());
+            let fault =
+                Fault { account, connection: Some(id), code: "stanza-unlike", detail, sample: cursor };
+            self.violations.record(self.now_ms, fault);
         }
     }
 

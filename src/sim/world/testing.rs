@@ -14,6 +14,7 @@ use crate::proto::{
 use crate::signal::adv::{self, AdvSecret};
 use crate::signal::qr::Qr;
 use crate::sim::config::{Profile, SimConfig};
+use crate::sim::rules::{Mode, Rule, Rules};
 use crate::sim::seam::PhoneCommand;
 use crate::sim::seed::{self, SimRng};
 use crate::wire::{Jid, Node};
@@ -33,7 +34,10 @@ impl Lab {
     pub fn with(change: impl FnOnce(&mut SimConfig)) -> Self {
         let mut config = SimConfig::in_memory(1, START);
         change(&mut config);
-        Self { world: World::new(config, START) }
+        let mut world = World::new(config, START);
+        // The companions of these tests write no more than the server looks at.
+        world.rules.merge(Rules { protocol_faults: None, shapes: Some(Rule { mode: Mode::Off }) });
+        Self { world }
     }
 
     pub fn account(&mut self) -> String {

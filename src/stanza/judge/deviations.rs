@@ -9,6 +9,21 @@ const BUILT_IN: &str = include_str!("deviations.csv");
 /// The columns, in order; the reason is the rest of the line.
 const HEADER: &str = "op,path,attr,what,reason";
 
+/// The page without its rows.
+const PAGE: &str = "\
+# Deliberate deviations
+
+Every stanza that palomar sends is held against a table of the shapes that the official web client sends. These are the
+differences that are there on purpose. Whatever else differs is a violation (`stanza-unlike`) in the simulator's profile
+`strict`.
+
+This page is made from the list `src/stanza/judge/deviations.csv` by `palomar sim deviations --markdown`; a test compares
+them. Sections in brackets are those of the protocol specification.
+
+| Operation | Place | What | Reason |
+|---|---|---|---|
+";
+
 /// One deliberate deviation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deviation {
@@ -69,6 +84,17 @@ impl Deviations {
     /// The deviations, in the order of the list.
     pub fn iter(&self) -> impl Iterator<Item = &Deviation> {
         self.0.iter()
+    }
+
+    /// The list as a page for readers: `docs/deviations.md`.
+    #[must_use]
+    pub fn to_markdown(&self) -> String {
+        let mut page = String::from(PAGE);
+        for Deviation { op, path, attr, what, reason } in self.iter() {
+            let place = if attr.is_empty() { path.clone() } else { format!("{path}@{attr}") };
+            page.push_str(&format!("| `{op}` | `{place}` | {what} | {} |\n", reason.replace('|', "\\|")));
+        }
+        page
     }
 
     /// Whether a finding stands in the list.

@@ -8,6 +8,9 @@ use super::stage::Stage;
 use crate::exit::Failure;
 use crate::output::table;
 
+/// The violation of a stanza in another shape than the official client's.
+const UNLIKE: &str = "stanza-unlike";
+
 /// Where the simulator listens, for those who keep it running.
 pub fn addresses(simulator: &Simulator) -> String {
     let info = simulator.admin().info();
@@ -29,9 +32,19 @@ pub async fn show(stage: &Stage, actors: &[Actor], early: Option<Failure>) -> Re
         if state != "ready" {
             complaints.push(format!("{} is {state}", actor.name));
         }
-        rows.push(row(stage, actor, &state, of_account(&violations, actor.number)));
+        rows.push(row(stage, actor, &state, &violations.of(actor.number)));
     }
-    let head = ["account", "device profile", "state", "sent", "delivered", "read", "received", "violations"];
+    let head = [
+        "account",
+        "device profile",
+        "state",
+        "sent",
+        "delivered",
+        "read",
+        "received",
+        "violations",
+        "unlike",
+    ];
     stage.output.text(format_args!("\n{}\n", table(&head, &rows)));
     for item in violations.items() {
         let who = item.account.as_deref().unwrap_or("-");
@@ -45,40 +58,38 @@ pub async fn show(stage: &Stage, actors: &[Actor], early: Option<Failure>) -> Re
     Err(Failure::failed(format!("the demo did not go as it must:\n  {}", complaints.join("\n  "))))
 }
 
-fn row(stage: &Stage, actor: &Actor, state: &str, violations: u64) -> Vec<String> {
+fn row(stage: &Stage, actor: &Actor, state: &str, violations: &Violations) -> Vec<String> {
+    let unlike = violations.count(UNLIKE);
     let counts = stage.ledger.with(|book| book.counts(actor.index));
     let profile = actor.presents_as();
     if stage.output.is_json() {
         let value = json!({
             "event": "account", "account": actor.name, "device_profile": profile, "state": state,
             "sent": counts.sent, "delivered": counts.delivered, "read": counts.read,
-            "received": counts.received, "violations": violations,
+            "received": counts.received, "violations": violations.total(), "unlike": unlike,
         });
         stage.output.line("", &value);
     }
-    let numbers = [counts.sent, counts.delivered, counts.read, counts.received, violations];
+    let numbers = [counts.sent, counts.delivered, counts.read, counts.received, violations.total(), unlike];
     let words = [actor.name.to_owned(), profile, state.to_owned()];
     words.into_iter().chain(numbers.map(|number| number.to_string())).collect()
-}
-
-fn of_account(violations: &Violations, number: &str) -> u64 {
-    let own = violations.items().iter().filter(|item| item.account.as_deref() == Some(number));
-    own.map(|item| item.count).sum()
 }
 
 fn totals(stage: &Stage, violations: &Violations, good: bool) {
     let (total, lost, duplicated) =
         stage.ledger.with(|book| (book.total(), book.lost().len(), book.duplicated()));
     let seconds = stage.seconds();
+    let unlike = violations.count(UNLIKE);
     let text = format!(
-        "{} messages sent, {} received, {lost} lost, {duplicated} duplicated, {} violations, {seconds:.1} s",
+        "{} messages sent, {} received, {lost} lost, {duplicated} duplicated, {} violations, {unlike} stanzas unlike \
+         the official client's, {seconds:.1} s",
         total.sent,
         total.received,
         violations.total(),
     );
     let value = json!({
         "event": "total", "violations": violations.total(), "sent": total.sent, "received": total.received,
-        "lost": lost, "duplicated": duplicated, "seconds": seconds, "ok": good,
+        "lost": lost, "duplicated": duplicated, "unlike": unlike, "seconds": seconds, "ok": good,
     });
     stage.output.line(text, &value);
 }

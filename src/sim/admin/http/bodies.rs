@@ -243,3 +243,15 @@ pub(super) struct InboxQuery {
 pub(super) struct ViolationsQuery {
     pub account: Option<String>,
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JudgeBody {
+    pub node: serde_json::Value,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct JudgeQuery {
+    pub account: Option<String>,
+}

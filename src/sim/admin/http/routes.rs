@@ -15,12 +15,13 @@ use serde_json::{Value, json};
 
 use super::bodies::{
     AccountBody, BanBody, Cert, Chatstate, ClockBody, Devices, DropSession, EnterCode, Expect, GroupBody,
-    InboxQuery, Inject, KickBody, Power, Presence, PushName, Receipt, Reset, ScanQr, Send, Unlink,
-    ViolationsQuery,
+    InboxQuery, Inject, JudgeBody, JudgeQuery, KickBody, Power, Presence, PushName, Receipt, Reset, ScanQr,
+    Send, Unlink, ViolationsQuery,
 };
 use super::{Answer, Routes, parse};
 use crate::sim::admin::{Admin, AdminError, Expectation, TrafficFilter};
 use crate::sim::seam::PhoneContent;
+use crate::sim::shapes;
 use crate::sim::world::{Ban, NewAccount};
 use crate::wire::json::from_json;
 
@@ -63,6 +64,7 @@ pub(super) fn routes() -> Routes {
         .route("/v1/inject", post(inject))
         .route("/v1/violations", get(violations).merge(delete(clear_violations)))
         .route("/v1/rules", get(rules).put(put_rules))
+        .route("/v1/judge", get(judge_totals).post(judge))
         .route("/v1/events", get(events))
         .fallback(unknown)
 }
@@ -389,6 +391,23 @@ async fn put_rules(State(admin): State<Admin>, body: Bytes) -> Answer {
         }
         Err(error) => Answer(Err(error)),
     }
+}
+
+async fn judge_totals(State(admin): State<Admin>, Query(query): Query<JudgeQuery>) -> Answer {
+    let mut totals = admin.judge_totals().await;
+    if let (Some(account), Some(Value::Array(rows))) = (query.account, totals.get_mut("accounts")) {
+        rows.retain(|row| row.get("account").and_then(Value::as_str) == Some(account.as_str()));
+    }
+    Answer::fields(totals)
+}
+
+async fn judge(State(admin): State<Admin>, body: Bytes) -> Answer {
+    let node = match parse(&body).map(|body: JudgeBody| from_json(&body.node)) {
+        Ok(Ok(node)) => node,
+        Ok(Err(error)) => return Answer(Err(AdminError::new("bad-body", error.to_string()))),
+        Err(error) => return Answer(Err(error)),
+    };
+    Answer::of(admin.judge(&node).await.map(|judgement| shapes::to_json(&judgement)))
 }
 
 /// Every stanza from now on, as server-sent events `stanza`, and after each what the violations have grown to.
