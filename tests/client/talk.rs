@@ -71,10 +71,18 @@ async fn judge_everything_a_client_sends_is_like_operation_by_operation() {
     device.client.send_text(&Jid::pn(BERT).unwrap(), "hello", "key1").await.unwrap();
     admin.wait_text(BERT, "hello", Duration::from_secs(30)).await.unwrap();
     device.client.disconnect().await.unwrap();
-    admin.send_text(BERT, ANNA, "hello back").await.unwrap();
+    for n in 0..30 {
+        admin.send_text(BERT, ANNA, &format!("text {n}")).await.unwrap();
+    }
     device.client.connect().await.unwrap();
     within(device.client.ready()).await.unwrap();
+    for _ in 0..30 {
+        device.event(|delivery| matches!(delivery.event, Event::Message(_)).then_some(())).await;
+    }
+    let _second = world.linked(ANNA, 2).await;
+    admin.send_text(BERT, ANNA, "said live").await.unwrap();
     device.event(|delivery| matches!(delivery.event, Event::Message(_)).then_some(())).await;
+    // Two minutes of pings.
     tokio::time::sleep(Duration::from_secs(120)).await;
 
     let totals = admin.judge_totals().await;
