@@ -124,7 +124,7 @@ fn phone() -> Device {
 }
 
 /// Device 0 always stays; a companion needs a key index, and the signed list must let it be.
-pub(crate) fn valid(devices: Vec<Device>, list: Option<&KeyIndexList>) -> Vec<Device> {
+fn valid(devices: Vec<Device>, list: Option<&KeyIndexList>) -> Vec<Device> {
     let mut kept: Vec<Device> = Vec::new();
     for device in devices.into_iter().take(MAX_DEVICES) {
         let fine = match device.key_index {

@@ -1,10 +1,9 @@
 //! `<notification type="devices">` and the own account's list in `account_sync` (protocol 05a §3).
 
-use crate::client::devices::list::{self, Delivered, KeyIndexAnswer, Outcome, judge};
+use crate::client::devices::list::{Delivered, KeyIndexAnswer, Outcome, judge};
 use crate::client::devices::own::Own;
 use crate::client::devices::{address, devices_of, identity, mapping};
 use crate::clock::UnixMillis;
-use crate::signal::adv::key_index::Signed;
 use crate::stanza::phash::{contact_hash, phash};
 use crate::stanza::usync::KeyIndexes;
 use crate::store::{Device, DeviceList, StoreError, Tx};
@@ -166,7 +165,7 @@ fn drop_by_hash(tx: &mut Tx<'_>, hash: &str) -> Result<(), StoreError> {
     }
 }
 
-/// The own account's complete list.
+/// The own account's complete list, which our phone has signed.
 pub(crate) fn own_devices(
     tx: &mut Tx<'_>,
     own: &Own,
@@ -182,19 +181,24 @@ pub(crate) fn own_devices(
         tx.delete_device_list(&user.to_string())?;
         return Ok(());
     };
-    let signed = key_index.as_ref().and_then(|list| Signed::parse(&list.signed).ok());
-    let signed = signed.and_then(|signed| signed.unverified().ok());
+    let hash = devices.str("dhash").map(|hash| hash.into_owned());
+    let delivered = Delivered { devices: Some(named), hash, key_index };
+    let old = tx.device_list(&user.to_string())?;
+    let phone = address::canonical(tx, &user)?;
+    let list = match judge(old.as_ref(), &delivered, identity::stored(tx, &phone)?.as_ref()) {
+        Outcome::Store { list, .. } => list,
+        Outcome::Failed(why) => {
+            tracing::warn!(why, "the own device list was not taken");
+            return Ok(());
+        }
+        Outcome::Keep | Outcome::Empty => return Ok(()),
+    };
     let list = DeviceList {
         pn: Some(own.pn.to_user().to_string()),
         lid: own.lid.as_ref().map(|lid| lid.to_user().to_string()),
-        devices: list::valid(named, signed.as_ref()),
-        ts: key_index.map(|list| list.ts),
-        raw_id: signed.map(|list| list.raw_id),
-        dhash: devices.str("dhash").map(|hash| hash.into_owned()),
         fetched_at: Some(now),
         refresh_at: None,
-        expected_ts: None,
-        verified: false,
+        ..list
     };
     let expected = list.dhash.clone();
     tx.put_device_list(&list)?;

@@ -3,6 +3,7 @@
 
 mod bots;
 mod delivery;
+mod lists;
 mod migration;
 mod outbox;
 mod phone;
