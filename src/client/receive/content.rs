@@ -6,7 +6,7 @@ use crate::client::devices::mapping;
 use crate::client::event::{Change, Event, Received, Target};
 use crate::client::receive::env::Env;
 use crate::client::receive::phone;
-use crate::client::send::secret_of;
+use crate::client::send::{secret_of, settle};
 use crate::proto::message::protocol_message::Type;
 use crate::proto::message::{AppStateSyncKeyShare, ProtocolMessage};
 use crate::proto::{Message, MessageKey as Key};
@@ -171,6 +171,10 @@ fn protocol_message(
                 .as_ref()
                 .and_then(|key| target(env, source, key))
                 .is_some_and(|target| may_change(source, stanza, &target));
+            let id = protocol.key.as_ref().and_then(|key| key.id.as_deref());
+            if let (true, true, Type::Revoke, Some(id)) = (allowed, source.from_me, kind, id) {
+                settle::revoked(tx, &source.chat, id)?;
+            }
             // Somebody else's message is not theirs to change: nothing happens.
             Ok(if allowed { None } else { Some(true) })
         }

@@ -1,14 +1,15 @@
 //! The devices that a message missed, told by a `phash` in its ack: reached once, under the same id (protocol 05a §12).
 
 use crate::client::devices::own::Own;
-use crate::client::devices::{DevicesError, address};
+use crate::client::devices::{DevicesError, address, identity};
 use crate::client::line::IqError;
 use crate::client::messaging::Messaging;
-use crate::client::send::encrypt::{self, NotEncrypted, Sealed};
+use crate::client::send::encrypt::{self, NotEncrypted, Sealed, fingerprint};
 use crate::client::send::plan::{self, Plan};
-use crate::client::send::settle;
+use crate::client::send::{resend, settle};
+use crate::signal::IdentityKey;
 use crate::stanza::outgoing::Body;
-use crate::store::{StoreError, Tx};
+use crate::store::{Outgoing, StoreError, Tx};
 
 impl Messaging {
     /// Refreshes the lists and sends to whoever got nothing.
@@ -38,7 +39,7 @@ impl Messaging {
         self.devices.lists(&[to.clone(), own.pn.to_user()], true).await?;
         let (name, asked) = (key.clone(), to.clone());
         let missed = self.ctx.store.read(move |tx| missed(tx, &name, &asked)).await?;
-        let Some(missed) = missed else { return Ok(()) };
+        let Some(mut missed) = missed else { return Ok(()) };
         if self.devices.sessions(&missed.all()).await?.own_phone_changed {
             return Err(IqError::Stopped.into());
         }
@@ -46,6 +47,13 @@ impl Messaging {
         let bytes = self.ctx.store.write(move |tx| {
             let own = Own::load(tx)?.ok_or(NotEncrypted::BadMessage)?;
             let mut row = tx.outgoing(&key)?.ok_or(NotEncrypted::BadMessage)?;
+            // Meanwhile it may have been revoked, and a phone may have shown a new identity.
+            if row.reach_missed_until.is_none_or(|until| until <= now) {
+                return Err(NotEncrypted::Nobody);
+            }
+            if is_replaced(tx, &row, &missed.chat)? {
+                missed.theirs.clear();
+            }
             let sealed = Sealed::new(&row, &missed.chat, &mut rng)?;
             let (targets, rows) = encrypt::encrypt_all(tx, &sealed, &missed, now)?;
             if targets.is_empty() {
@@ -77,6 +85,9 @@ fn missed(tx: &Tx<'_>, key: &str, to: &crate::wire::Jid) -> Result<Option<Plan>,
     let reached: Vec<String> =
         tx.targets(&row.chat, &row.message_id)?.into_iter().map(|target| target.device).collect();
     let mut plan = plan::plan(tx, &own, to)?;
+    if is_replaced(tx, &row, &plan.chat)? {
+        plan.theirs.clear();
+    }
     let is_missed = |device: &crate::wire::Jid| -> Result<bool, StoreError> {
         Ok(!reached.contains(&address::key(&address::canonical(tx, device)?)))
     };
@@ -90,4 +101,15 @@ fn missed(tx: &Tx<'_>, key: &str, to: &crate::wire::Jid) -> Result<Option<Plan>,
         *devices = kept;
     }
     Ok((!plan.theirs.is_empty() || !plan.ours.is_empty()).then_some(plan))
+}
+
+/// Whether the user's phone has another identity than when the message was written: nobody of that user gets it.
+fn is_replaced(tx: &Tx<'_>, row: &Outgoing, user: &crate::wire::Jid) -> Result<bool, StoreError> {
+    let phone = address::canonical(tx, &user.to_user())?;
+    if let Some(target) = resend::target(tx, row, &phone)? {
+        let now = identity::stored(tx, &phone)?.map(|key| fingerprint(&IdentityKey(key)));
+        return Ok(now.as_ref() != Some(&target.identity));
+    }
+    let stored = tx.identity(&address::key(&phone))?;
+    Ok(stored.and_then(|identity| identity.changed_at).is_some_and(|at| at > row.created_at))
 }

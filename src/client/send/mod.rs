@@ -24,6 +24,7 @@ use crate::client::devices::own::Own;
 use crate::client::messaging::Messaging;
 use crate::crypto::random_bytes;
 use crate::proto::Message;
+use crate::proto::message::protocol_message::Type;
 use crate::signal::reporting;
 use crate::stanza::content::{Kind, classify, is_single_content};
 use crate::stanza::message_id;
@@ -51,6 +52,7 @@ impl Messaging {
         let content = classify(&message).ok_or(SendError::BadContent)?;
         let (mut rng, now) = (self.ctx.chance.fork(), self.ctx.clock.wall_ms());
         let secret = add_secret(&mut message, &mut rng);
+        let revoked = revoked_id(&message);
         let plaintext = message.encode_to_vec();
         if !is_single_content(&plaintext).unwrap_or(false) {
             return Err(SendError::BadContent);
@@ -73,6 +75,9 @@ impl Messaging {
                     edit: content.edit.map(|edit| edit.as_str().to_owned()),
                 };
                 let enqueued = tx.enqueue(&new, now)?;
+                if let Some(revoked) = revoked {
+                    settle::revoked(tx, &chat, &revoked)?;
+                }
                 if let (Enqueued::New(row), Some(secret)) = (&enqueued, secret) {
                     let sender = own.in_namespace_of(&chat).to_user().to_string();
                     let message = MessageKey::new(&row.chat, sender, &row.message_id);
@@ -110,6 +115,13 @@ pub(crate) fn secret_of(kind: Kind) -> SecretOf {
         Kind::Poll | Kind::Event => SecretOf::PollOrEvent,
         Kind::Text | Kind::Media | Kind::Reaction => SecretOf::Message,
     }
+}
+
+/// The id of the message that this one revokes.
+fn revoked_id(message: &Message) -> Option<String> {
+    let protocol = message.protocol_message.as_ref()?;
+    let is_revoke = protocol.r#type == Some(Type::Revoke as i32);
+    protocol.key.as_ref().filter(|_| is_revoke)?.id.clone()
 }
 
 /// A message secret for kinds that get a reporting token or that add-ons may refer to (05a §7 rule 8).

@@ -213,7 +213,7 @@ fn is_entitled(tx: &Tx<'_>, row: &Outgoing, device: &Jid) -> Result<bool, StoreE
 }
 
 /// The target row of a device, under either of its addresses.
-fn target(tx: &Tx<'_>, row: &Outgoing, device: &Jid) -> Result<Option<Target>, StoreError> {
+pub(super) fn target(tx: &Tx<'_>, row: &Outgoing, device: &Jid) -> Result<Option<Target>, StoreError> {
     let mut found = tx.target(&row.chat, &row.message_id, &address::key(device))?;
     if found.is_none()
         && let Some(other) = address::other_form(tx, device)?

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::client::devices::own::{Own, is_lid_family};
 use crate::client::event::{Event, Progress, SendState};
+use crate::client::receive::receipts::forms;
 use crate::client::send::{peer, plan};
 use crate::stanza::ack::ServerAck;
 use crate::store::{Outgoing, OutgoingState, StoreError, Tx, UnixMillis};
@@ -92,6 +93,17 @@ fn sent(tx: &mut Tx<'_>, row: &mut Outgoing, ack: &ServerAck, now: UnixMillis) -
     let timestamp = row.server_time.unwrap_or(now / 1000);
     tell(tx, row, SendState::Sent { timestamp }, now)?;
     Ok(if missed { After::ReachMissed } else { After::Nothing })
+}
+
+/// A message of ours is revoked: devices that missed it are not reached any more.
+pub(crate) fn revoked(tx: &mut Tx<'_>, chat: &Jid, message_id: &str) -> Result<(), StoreError> {
+    for form in forms(tx, chat)? {
+        if let Some(mut row) = tx.outgoing_message(&form, message_id)? {
+            row.reach_missed_until = Some(0);
+            tx.put_outgoing(&row)?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes a device's receipt into a row. One that overtakes the server's ack is the server's word as well: after a crash

@@ -5,6 +5,7 @@ mod bots;
 mod delivery;
 mod lists;
 mod migration;
+mod missed;
 mod outbox;
 mod phone;
 mod retries;
