@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg(feature = "sim")]
 
+#[path = "interop/certificates.rs"]
+mod certificates;
 #[path = "interop/foreign.rs"]
 mod foreign;
 #[path = "interop/install.rs"]

