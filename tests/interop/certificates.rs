@@ -35,7 +35,10 @@ async fn palomar_refuses_every_certificate_defect() {
         let world = World::with(|config| config.cert = defect).await;
         let ours = Ours::new(&world).await;
         let event = first_pair_event(&ours).await;
-        assert!(matches!(event, PairEvent::Closed { .. } | PairEvent::PairError { .. }), "{defect:?}: {event:?}");
+        assert!(
+            matches!(event, PairEvent::Closed { .. } | PairEvent::PairError { .. }),
+            "{defect:?}: {event:?}"
+        );
     }
     let world = World::new().await;
     let event = first_pair_event(&Ours::new(&world).await).await;
