@@ -47,3 +47,32 @@ fn with_the_rule_off_nothing_is_judged() {
     assert!(lab.world.traffic.since(0).all(|item| item.judge.is_none()));
     assert_eq!(lab.violations(), []);
 }
+
+#[test]
+fn shapes_are_judged_from_the_start_but_in_bench_and_whatever_the_other_rules_say() {
+    let mode = |profile| Rules::of(profile).shapes.unwrap().mode;
+    assert_eq!(
+        [Profile::Strict, Profile::Lenient, Profile::Bench].map(mode),
+        [Mode::Report, Mode::Report, Mode::Off]
+    );
+    let mut lab = Lab::new();
+    let number = lab.account();
+    let mut companion = lab.companion(&number, 20);
+    lab.world.rules.merge(Rules { protocol_faults: Some(Rule { mode: Mode::Off }), ..on(Mode::Report) });
+    companion.send(&mut lab, ping().attr("id", "1.1-90").attr("colour", "blue"));
+    companion.send(&mut lab, ping().attr("id", "1.1-91"));
+    assert_eq!(lab.world.violations.count("stanza-unlike"), 1);
+    let totals = lab.world.shapes.totals();
+    let row = &totals["accounts"][0];
+    assert_eq!((row["account"].as_str(), row["device"].as_u64()), (Some(number.as_str()), Some(1)));
+    assert_eq!(
+        (row["like"].as_u64(), row["listed"].as_u64(), row["unlike"].as_u64()),
+        (Some(1), Some(0), Some(1))
+    );
+    let finding = &row["findings"][0];
+    assert_eq!(
+        (finding["attr"].as_str(), finding["what"].as_str()),
+        (Some("colour"), Some("unknown-attribute"))
+    );
+    assert_eq!((finding["listed"].as_bool(), finding["count"].as_u64()), (Some(false), Some(1)));
+}
