@@ -1,4 +1,4 @@
-//! Linking a device: QR, code, passkey gate (protocol 02), companion side. One [`Driver`] runs beside the reader of
+//! Linking a device: QR, code, passkey gate (protocol 02), companion side. One `Driver` runs beside the reader of
 //! a registration connection; it owns the codes and the advSecret. Dialling is `life`'s, the cryptography `signal`'s.
 //!
 //! | file | subject |
