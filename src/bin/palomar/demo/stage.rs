@@ -165,7 +165,7 @@ impl Stage {
         self.account_sends(bob, carol.number, "bob to carol: said in the moment of the kill").await?;
         self.phone_sends(DORA, bob, "dora to bob: said in the moment of the kill").await?;
         bob.kill().await?;
-        self.say(bob.name, "killed: no goodbye, nothing flushed");
+        self.say(bob.name, "stopped in the middle: no goodbye to the server");
         self.phone_sends(DORA, bob, "dora to bob: said while you were dead").await?;
         bob.start().await?;
         bob.connect().await?;
