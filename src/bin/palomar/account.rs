@@ -66,8 +66,11 @@ pub async fn renew(folder: &Folder, id: &AccountId, store: Store) -> Result<(Sto
 /// A client on the configured service.
 pub async fn client(store: Store, config: &Config) -> Result<Client, Failure> {
     let egress = config.egress.clone().dialer(Arc::new(Tcp));
-    let config =
-        client::Config { pacing: config.pacing, ..client::Config::new(config.endpoint.clone(), egress) };
+    let config = client::Config {
+        pacing: config.limits.pacing(),
+        version: client::config::VersionCell::new(config.version),
+        ..client::Config::new(config.endpoint.clone(), egress)
+    };
     Ok(Client::open(store, config).await?)
 }
 

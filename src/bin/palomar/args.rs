@@ -39,6 +39,9 @@ pub struct Global {
     /// The way out: http://[user:password@]host:port or socks5://...
     #[arg(long, global = true, value_name = "URL")]
     pub proxy: Option<String>,
+    /// The web client's version to present, 2.3000.N (else the one that is built in)
+    #[arg(long, global = true, value_name = "VERSION")]
+    pub client_version: Option<String>,
     /// Machine output: one JSON object a line
     #[arg(long, global = true)]
     pub json: bool,

@@ -1,39 +1,30 @@
 //! The configuration: flag, else environment, else `.env` in the working folder, else the file, else the default.
 //!
 //! A key that nobody knows is an error wherever it stands: a misspelt `PALOMAR_SERVER` must not end at the real service.
+//!
+//! `layers` has the names of the variables, `limits` the 15 limits.
+
+mod layers;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use figment::Figment;
 use figment::providers::{Format, Toml};
-use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
 use palomar::client::net::{Address, Egress, Endpoint, Tls};
-use palomar::client::send::Pacing;
+use palomar::client::payload::{BUILT_IN_VERSION, ClientVersion};
 use palomar::crypto::PublicKey;
-use palomar::store::DataDir;
 use palomar::store::sqlite::{Durability, Node, Options, Use};
+use palomar::store::{AccountId, DataDir};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::args::Global;
 use crate::exit::Failure;
-
-/// The keys: path in the file, and variable.
-const KEYS: [(&[&str], &str); 10] = [
-    (&["data"], "PALOMAR_DATA"),
-    (&["server"], "PALOMAR_SERVER"),
-    (&["root_key"], "PALOMAR_ROOT_KEY"),
-    (&["ca"], "PALOMAR_CA"),
-    (&["proxy"], "PALOMAR_PROXY"),
-    (&["log"], "PALOMAR_LOG"),
-    (&["node", "name"], "PALOMAR_NODE_NAME"),
-    (&["store", "durability"], "PALOMAR_STORE_DURABILITY"),
-    (&["limits", "min_message_gap_ms"], "PALOMAR_MIN_MESSAGE_GAP_MS"),
-    (&["limits", "max_messages_per_minute"], "PALOMAR_MAX_MESSAGES_PER_MINUTE"),
-];
-/// Names that are read elsewhere: where the file is, and what the tests use.
-const OTHER_NAMES: [&str; 3] = ["PALOMAR_CONFIG", "PALOMAR_INTEROP", "PALOMAR_VECTORS"];
+use crate::version;
+use layers::{Layer, account_name, dotenv};
+use limits::Limits;
 
 /// The configuration as written, in whichever layer.
 #[derive(Debug, Default, Deserialize)]
@@ -45,12 +36,17 @@ struct Written {
     ca: Option<PathBuf>,
     proxy: Option<String>,
     log: Option<String>,
+    client_version: Option<String>,
+    drift: Option<Switch>,
     #[serde(default)]
     node: WrittenNode,
     #[serde(default)]
     store: WrittenStore,
+    /// Checked by [`Limits::read`].
+    #[serde(default, rename = "limits")]
+    _limits: IgnoredAny,
     #[serde(default)]
-    limits: WrittenLimits,
+    accounts: BTreeMap<String, WrittenAccount>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -65,32 +61,34 @@ struct WrittenStore {
     durability: Option<WrittenDurability>,
 }
 
+/// `[accounts.ID]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenLimits {
-    min_message_gap_ms: Option<Number>,
-    max_messages_per_minute: Option<Number>,
+struct WrittenAccount {
+    record: Option<PathBuf>,
 }
 
-/// A number of the file, or the digits of a variable.
+/// A switch of the file, or the text of a variable.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "Digits")]
-struct Number(u32);
+#[serde(try_from = "SwitchText")]
+struct Switch(bool);
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Digits {
-    Number(u32),
+enum SwitchText {
+    Switch(bool),
     Text(String),
 }
 
-impl TryFrom<Digits> for Number {
+impl TryFrom<SwitchText> for Switch {
     type Error = String;
 
-    fn try_from(digits: Digits) -> Result<Self, String> {
-        match digits {
-            Digits::Number(number) => Ok(Self(number)),
-            Digits::Text(text) => text.trim().parse().map(Self).map_err(|_| format!("{text:?} is no number")),
+    fn try_from(text: SwitchText) -> Result<Self, String> {
+        match text {
+            SwitchText::Switch(on) => Ok(Self(on)),
+            SwitchText::Text(text) => {
+                text.trim().parse().map(Self).map_err(|_| format!("{text:?} is neither true nor false"))
+            }
         }
     }
 }
@@ -117,8 +115,14 @@ pub struct Config {
     pub log: String,
     /// How stores are opened by a command.
     pub store: Options,
-    /// How fast an account writes.
-    pub pacing: Pacing,
+    /// The limits that somebody set.
+    pub limits: Limits,
+    /// The web client's version to present.
+    pub version: ClientVersion,
+    /// Whether what the service sends is compared with what is known.
+    pub drift: bool,
+    /// Accounts whose connections are recorded, by [`account_name`], and the file.
+    records: BTreeMap<String, PathBuf>,
     /// The file that was read.
     pub file: Option<PathBuf>,
 }
@@ -158,12 +162,19 @@ impl Config {
         figment = figment.merge(Layer::of_variables("the environment", &around.environment)?);
         let written: Written =
             figment.extract().map_err(|e| Failure::usage(format!("configuration: {e}")))?;
-        Self::check(global, written, file, around)
+        let limits = Limits::read(&figment)?;
+        Self::check(global, written, limits, file, around)
+    }
+
+    /// Where an account's connections are recorded, if they are.
+    pub fn record(&self, id: &AccountId) -> Option<&Path> {
+        self.records.get(&account_name(id.as_str())).map(PathBuf::as_path)
     }
 
     fn check(
         global: &Global,
         written: Written,
+        limits: Limits,
         file: Option<PathBuf>,
         around: &Surroundings,
     ) -> Result<Self, Failure> {
@@ -185,6 +196,14 @@ impl Config {
             Some(WrittenDurability::Full) | None => Durability::Full,
         };
         let store = Options { used_by: Use::Command, durability, node, take_over: global.take_over };
+        let version = match global.client_version.as_ref().or(written.client_version.as_ref()) {
+            Some(text) => text.trim().parse().map_err(|e| {
+                Failure::usage(format!("client_version: {e}")).next(version::WHERE_FROM)
+            })?,
+            None => BUILT_IN_VERSION,
+        };
+        let records = written.accounts.into_iter();
+        let records = records.filter_map(|(id, own)| Some((account_name(&id), own.record?))).collect();
         let log = global.log.clone().or(written.log).unwrap_or_else(|| "warn".to_owned());
         Ok(Self {
             data: DataDir::new(data),
@@ -193,23 +212,13 @@ impl Config {
             egress,
             log,
             store,
-            pacing: pacing(&written.limits),
+            limits,
+            version,
+            drift: written.drift.is_none_or(|Switch(on)| on),
+            records,
             file,
         })
     }
-}
-
-/// The random part of the pause is half of the fixed one, as by default.
-fn pacing(limits: &WrittenLimits) -> Pacing {
-    let mut pacing = Pacing::default();
-    if let Some(Number(gap)) = limits.min_message_gap_ms {
-        pacing.gap = Duration::from_millis(gap.into());
-        pacing.jitter = pacing.gap / 2;
-    }
-    if let Some(Number(count)) = limits.max_messages_per_minute {
-        pacing.per_minute = usize::try_from(count).unwrap_or(usize::MAX).max(1);
-    }
-    pacing
 }
 
 /// The service, or the server that was given with its root.
@@ -271,80 +280,6 @@ fn file(
     Ok(places.into_iter().flatten().find(|path| path.is_file()))
 }
 
-/// `NAME=value` lines; `#` starts a comment line, quotes around a value are taken off, `export` is tolerated.
-fn dotenv(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(e) => return Err(Failure::usage(format!("{}: {e}", path.display()))),
-    };
-    let mut values = BTreeMap::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        let Some((name, value)) = line.split_once('=') else {
-            return Err(Failure::usage(format!("{}: line {} is not NAME=value", path.display(), number + 1)));
-        };
-        let value = value.trim();
-        let unquoted = ['"', '\''].iter().find_map(|&q| value.strip_prefix(q)?.strip_suffix(q));
-        values.insert(name.trim().to_owned(), unquoted.unwrap_or(value).to_owned());
-    }
-    Ok(values)
-}
-
-/// A layer made of variables.
-struct Layer {
-    name: &'static str,
-    values: Dict,
-}
-
-impl Layer {
-    fn of_variables(name: &'static str, variables: &BTreeMap<String, String>) -> Result<Self, Failure> {
-        let mut values = Dict::new();
-        for (variable, value) in variables.iter().filter(|(name, _)| name.starts_with("PALOMAR_")) {
-            match KEYS.iter().find(|(_, known)| known == variable) {
-                Some((path, _)) if !value.is_empty() => put(&mut values, path, value),
-                Some(_) => {}
-                None if OTHER_NAMES.contains(&variable.as_str()) => {}
-                None => {
-                    let known: Vec<&str> = KEYS.iter().map(|(_, variable)| *variable).collect();
-                    return Err(Failure::usage(format!("{name}: {variable} is not a known name"))
-                        .next(format!("known are {}", known.join(", "))));
-                }
-            }
-        }
-        Ok(Self { name, values })
-    }
-}
-
-fn put(values: &mut Dict, path: &[&str], value: &str) {
-    match path {
-        [] => {}
-        [key] => {
-            values.insert((*key).to_owned(), Value::from(value));
-        }
-        [section, rest @ ..] => {
-            let entry = values.entry((*section).to_owned()).or_insert_with(|| Value::from(Dict::new()));
-            if let Value::Dict(_, inner) = entry {
-                put(inner, rest, value);
-            }
-        }
-    }
-}
-
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.name)
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Map::from([(Profile::Default, self.values.clone())]))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,10 +338,50 @@ mod tests {
     fn the_pace_of_writing_is_configured_by_file_and_variable() {
         let place = Place::new().write("palomar.toml", "[limits]\nmin_message_gap_ms = 3000\n");
         let variable = [("PALOMAR_MAX_MESSAGES_PER_MINUTE", "12")];
-        let pacing = place.read(&[], &variable).unwrap().pacing;
-        assert_eq!((pacing.gap, pacing.per_minute), (Duration::from_secs(3), 12));
+        let pacing = place.read(&[], &variable).unwrap().limits.pacing();
+        assert_eq!((pacing.gap.as_secs(), pacing.per_minute), (3, 12));
         let error = place.read(&[], &[("PALOMAR_MIN_MESSAGE_GAP_MS", "soon")]).unwrap_err();
         assert!(error.what.contains("soon"), "{}", error.what);
+    }
+
+    #[test]
+    fn every_limit_is_read_under_its_three_names_and_the_prefixed_one_wins() {
+        let place = Place::new();
+        for (key, default) in limits::LIMITS {
+            let bare = key.to_uppercase();
+            let names = [format!("PALOMAR_{bare}"), format!("PALOMAR_LIMITS_{bare}"), bare.clone()];
+            for name in &names {
+                let limits = place.read(&[], &[(name, "7")]).unwrap().limits;
+                assert_eq!((limits.0.len(), limits.0[0].key, limits.0[0].value), (1, key, 7), "{name}");
+                assert_eq!(limits.0[0].origin, "the environment");
+            }
+            assert_ne!(default, 7);
+            let limits = place.read(&[], &[(&bare, "7"), (&names[0], "8")]).unwrap().limits;
+            assert_eq!(limits.0[0].value, 8, "{key}");
+        }
+        assert!(place.read(&[], &[("USE_MULTI_SESSION", "false")]).unwrap().limits.0[0].value == 0);
+        let place = place.write("palomar.toml", "[limits]\nmax_conecting = 3\n");
+        assert!(place.read(&[], &[]).unwrap_err().next.unwrap().contains("max_connecting"));
+    }
+
+    #[test]
+    fn an_account_has_a_recording_of_its_own_by_file_or_variable() {
+        let place = Place::new().write("palomar.toml", "[accounts.alice]\nrecord = '/a.jsonl'\n");
+        let config = place.read(&[], &[("PALOMAR_ACCOUNTS_BOB_2_RECORD", "/b.jsonl")]).unwrap();
+        let of = |id: &str| config.record(&AccountId::new(id).unwrap()).map(|path| path.display().to_string());
+        assert_eq!((of("alice").as_deref(), of("bob-2").as_deref(), of("carol")), (Some("/a.jsonl"), Some("/b.jsonl"), None));
+    }
+
+    #[test]
+    fn the_client_version_is_configured_without_a_new_build() {
+        let place = Place::new().write("palomar.toml", "client_version = '2.3000.1050000000'\ndrift = false\n");
+        let config = place.read(&[], &[]).unwrap();
+        assert_eq!((config.version.to_string().as_str(), config.drift), ("2.3000.1050000000", false));
+        let flag = ["--client-version", "2.3000.1060000000"];
+        let config = place.read(&flag, &[("PALOMAR_DRIFT", "true")]).unwrap();
+        assert_eq!((config.version.to_string().as_str(), config.drift), ("2.3000.1060000000", true));
+        let error = place.read(&["--client-version", "newest"], &[]).unwrap_err();
+        assert!(error.what.contains("client_version") && error.next.is_some());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::accounts;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::version;
+use crate::version::{self, Age};
 
 /// For resolving a name.
 const RESOLVE: Duration = Duration::from_secs(10);
@@ -86,6 +86,7 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
         going_on
     };
     look(configuration(config));
+    look(limits(config));
     look(version(config, Clock::system().wall_s()));
     for finding in store(config).await {
         look(finding);
@@ -105,16 +106,25 @@ fn configuration(config: &Config) -> Finding {
     Finding::good("config", found)
 }
 
-/// The version that this build presents; what matters to the service only.
+/// The version that is presented; what matters to the service only.
 fn version(config: &Config, now: i64) -> Finding {
-    let age = version::age(BUILT_IN_VERSION, now);
-    let found = format!("{BUILT_IN_VERSION}, about {age} days old");
-    if age <= version::OLD_DAYS || config.other_server {
-        return Finding::good("version", found);
-    }
-    let next =
-        "logging in may still work, linking may not; take a newer build of palomar before linking a phone";
-    Finding { next: Some(next.to_owned()), ..Finding::note("version", found) }
+    let age = Age::of(config.version, now);
+    let whose = if config.version == BUILT_IN_VERSION { "built in" } else { "as configured" };
+    let found = format!("{} ({whose}), about {} days old", config.version, age.days());
+    let means = match age {
+        Age::Fresh(_) => return Finding::good("version", found),
+        Age::Old(_) | Age::TooOldToLink(_) if config.other_server => {
+            return Finding::good("version", format!("{found}: old for the service, no matter for this server"));
+        }
+        Age::Old(_) => "it still serves, for some weeks",
+        Age::TooOldToLink(_) => "logging in may still work; `palomar link` refuses to link a phone with it",
+    };
+    Finding { next: Some(format!("{means}; {}", version::WHERE_FROM)), ..Finding::note("version", found) }
+}
+
+/// The limits that somebody set, and who.
+fn limits(config: &Config) -> Finding {
+    Finding::good("limits", config.limits.to_string())
 }
 
 async fn store(config: &Config) -> Vec<Finding> {

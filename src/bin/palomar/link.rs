@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use palomar::client::{Client, PairEvent, Pairing, Stop};
+use palomar::clock::Clock;
 use palomar::store::{Store, StoreError};
 use serde_json::json;
 
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::qr::{self, Picture};
+use crate::version;
 
 /// How long the first login after linking may take (its prekeys, its backlog).
 const FIRST_LOGIN: Duration = Duration::from_secs(180);
@@ -35,6 +37,9 @@ pub struct LinkArgs {
     /// How many rounds of codes are shown before giving up (a round takes up to 160 s)
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
+    /// Link even if the web client's version that is presented is older than 12 weeks
+    #[arg(long)]
+    pub force_version: bool,
 }
 
 /// How a round ended that did not fail.
@@ -46,6 +51,9 @@ enum Round {
 /// Runs the command.
 pub async fn run(args: &LinkArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let id = account::id(&args.id)?;
+    if !config.other_server && !args.force_version {
+        version::may_link(config.version, Clock::system().wall_s())?;
+    }
     let folder = accounts::folder(config)?;
     let mut store = account::open_or_make(&folder, &id).await?;
     if let Some(pn) = linked(&store).await? {

@@ -2,6 +2,8 @@
 
 use palomar::client::payload::ClientVersion;
 
+use crate::exit::{Exit, Failure};
+
 /// Revisions and the day they appeared, days since the Unix epoch.
 const KNOWN: [(u32, i64); 7] = [
     (1_021_018_791, 20_166),
@@ -15,12 +17,53 @@ const KNOWN: [(u32, i64); 7] = [
 /// How much the revision grows a day, beyond what is known.
 const PER_DAY: i64 = 50_000;
 /// From here on a version is said to be old.
-pub const OLD_DAYS: i64 = 60;
+const OLD_DAYS: i64 = 60;
+/// From here on no phone is linked with it unless forced: 12 weeks. About then linking begins to fail on the phone
+/// although everything looks well here.
+const LINK_DAYS: i64 = 84;
 
-/// The age in days, at `now` (Unix seconds).
-pub fn age(version: ClientVersion, now: i64) -> i64 {
-    let ClientVersion([_, _, revision]) = version;
-    now.div_euclid(86_400) - day(revision)
+/// Where a newer version comes from.
+pub const WHERE_FROM: &str = "take a newer build of palomar, or open https://web.whatsapp.com/sw.js in a browser, find the \
+number behind client_revision, and give it: --client-version 2.3000.NUMBER (or client_version in palomar.toml)";
+
+/// How old a version is, in days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// Nothing to say.
+    Fresh(i64),
+    /// Old enough to be looked after.
+    Old(i64),
+    /// Too old to link a phone with.
+    TooOldToLink(i64),
+}
+
+impl Age {
+    /// At `now` (Unix seconds).
+    pub fn of(version: ClientVersion, now: i64) -> Self {
+        let ClientVersion([_, _, revision]) = version;
+        match now.div_euclid(86_400) - day(revision) {
+            days if days > LINK_DAYS => Self::TooOldToLink(days),
+            days if days > OLD_DAYS => Self::Old(days),
+            days => Self::Fresh(days),
+        }
+    }
+
+    /// The days.
+    pub fn days(self) -> i64 {
+        match self {
+            Self::Fresh(days) | Self::Old(days) | Self::TooOldToLink(days) => days,
+        }
+    }
+}
+
+/// Refuses to link with a version that is too old for it.
+pub fn may_link(version: ClientVersion, now: i64) -> Result<(), Failure> {
+    let Age::TooOldToLink(days) = Age::of(version, now) else { return Ok(()) };
+    let what = format!(
+        "the web client's version {version} is about {days} days old: with one older than {LINK_DAYS} days phones show \
+         \"couldn't link device\", and an outdated client draws attention"
+    );
+    Err(Failure::new(Exit::Refused, what).next(format!("{WHERE_FROM}; --force-version links all the same")))
 }
 
 /// The day a revision appeared, interpolated.
@@ -49,12 +92,24 @@ mod tests {
 
     #[test]
     fn the_age_of_a_version_is_interpolated_between_known_ones() {
-        let at = |revision, day: i64| age(ClientVersion([2, 3000, revision]), day * 86_400);
+        let at = |revision, day: i64| Age::of(ClientVersion([2, 3000, revision]), day * 86_400).days();
         for (revision, day) in KNOWN {
             assert_eq!(at(revision, day + 5), 5);
         }
         assert_eq!(at((1_025_473_630 + 1_030_403_648) / 2, 20_423), 60);
         assert_eq!(at(1_045_649_367 + 500_000, 20_695), 0);
         assert!(at(1_000_000_000, 20_166) > 300);
+    }
+
+    #[test]
+    fn no_phone_is_linked_with_a_version_older_than_twelve_weeks() {
+        let version = ClientVersion([2, 3000, 1_045_649_367]);
+        let on = |day: i64| (20_685 + day) * 86_400;
+        assert_eq!(Age::of(version, on(60)), Age::Fresh(60));
+        assert_eq!(Age::of(version, on(61)), Age::Old(61));
+        may_link(version, on(84)).unwrap();
+        let refused = may_link(version, on(85)).unwrap_err();
+        assert_eq!(refused.exit, Exit::Refused);
+        assert!(refused.what.contains("85 days") && refused.next.unwrap().contains("--force-version"));
     }
 }

@@ -1,153 +1,12 @@
-//! The command line as its users see it: output, exit codes, what is said when something is wrong.
+//! Output, exit codes, what is said when something is wrong.
 
-#![cfg(all(feature = "cli", feature = "sim"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
 
-use palomar::sim::{NewAccount, SimConfig, Simulator};
-use palomar::store::sqlite::{Options, SqliteAccounts, Writers};
-use palomar::store::{AccountId, Accounts as _, DataDir};
 use serde_json::Value;
 
-const NUMBER: &str = "15550001111";
-const OTHER: &str = "15550002222";
-
-/// A folder to run commands in, and what they are told.
-struct Place {
-    folder: tempfile::TempDir,
-    server: Vec<String>,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), server: Vec::new() }
-    }
-
-    fn at(simulator: &Simulator) -> Self {
-        let root = hex::encode(simulator.root_key().as_bytes());
-        let server =
-            ["--server", &simulator.chat_url().unwrap(), "--root-key", &root].map(str::to_owned).to_vec();
-        Self { server, ..Self::new() }
-    }
-
-    fn data(&self) -> std::path::PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_palomar"));
-        command.env_clear().env("HOME", self.folder.path()).env("TMPDIR", self.folder.path());
-        command.current_dir(self.folder.path()).arg("--data").arg(self.data());
-        command.args(&self.server).args(arguments).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// As [`Place::run`], off the test's runtime, so that a simulator in this process can answer.
-    async fn run_beside(&self, arguments: &[&str]) -> Output {
-        let mut command = self.command(arguments);
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
-    }
-
-    fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = self.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        Running { child: Some(child), lines: Some(lines) }
-    }
-
-    fn account(&self, name: &str) -> (SqliteAccounts, palomar::store::Store) {
-        let writers = Arc::new(Writers::inline());
-        let accounts = SqliteAccounts::new(DataDir::new(self.data()), writers, Options::default()).unwrap();
-        let store = accounts.create(&AccountId::new(name).unwrap(), 0).unwrap();
-        (accounts, store)
-    }
-}
-
-/// A command that runs beside the test.
-struct Running {
-    child: Option<Child>,
-    lines: Option<BufReader<std::process::ChildStdout>>,
-}
-
-impl Running {
-    /// The next JSON line with this `event`.
-    async fn event(&mut self, name: &str) -> Value {
-        let mut lines = self.lines.take().unwrap();
-        let name = name.to_owned();
-        let (lines, value) = tokio::task::spawn_blocking(move || {
-            loop {
-                let mut line = String::new();
-                assert!(lines.read_line(&mut line).unwrap() > 0, "the command ended before {name:?}");
-                let value: Value = serde_json::from_str(&line).unwrap();
-                assert!(value.get("error").is_none(), "{value}");
-                if value["event"] == name.as_str() {
-                    return (lines, value);
-                }
-            }
-        })
-        .await
-        .unwrap();
-        self.lines = Some(lines);
-        value
-    }
-
-    async fn exit(mut self) -> Option<i32> {
-        let mut child = self.child.take().unwrap();
-        tokio::task::spawn_blocking(move || child.wait().unwrap().code()).await.unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            drop(child.kill());
-            drop(child.wait());
-        }
-    }
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-async fn simulator() -> Simulator {
-    let simulator = Simulator::start(SimConfig::ephemeral(1)).await.unwrap();
-    for number in [NUMBER, OTHER] {
-        let new = NewAccount { number: Some(number.to_owned()), ..NewAccount::default() };
-        simulator.admin().create_account(new).await.unwrap();
-    }
-    simulator
-}
-
-async fn assert_no_violations(simulator: &Simulator) {
-    let violations = simulator.admin().violations().await;
-    assert_eq!(violations.total(), 0, "{violations:#?}");
-}
-
-/// Links `id` to the phone of [`NUMBER`].
-async fn link(place: &Place, simulator: &Simulator, id: &str) {
-    let mut linking = place.start(&["--json", "link", id]);
-    let qr = linking.event("qr").await;
-    simulator.admin().scan_qr(NUMBER, qr["text"].as_str().unwrap()).await.unwrap();
-    assert!(linking.event("linked").await["pn"].as_str().unwrap().starts_with(NUMBER));
-    linking.event("ready").await;
-    assert_eq!(linking.exit().await, Some(0));
-}
+use crate::place::{
+    NUMBER, OTHER, Place, assert_no_violations, code, link, simulator, stderr, stdout,
+};
 
 #[test]
 fn an_empty_data_folder_has_no_accounts() {
@@ -176,6 +35,22 @@ fn wrong_usage_and_configuration_is_2_and_names_the_field() {
     }
     let output = place.command(&["accounts"]).env("PALOMAR_SERVR", "x").output().unwrap();
     assert_eq!((code(&output), stderr(&output).contains("PALOMAR_SERVR")), (2, true));
+}
+
+#[test]
+fn no_phone_is_linked_with_an_old_client_version_unless_forced() {
+    let mut place = Place::new();
+    // Whatever goes wrong here, nothing leaves this machine.
+    place.environment = vec![("PALOMAR_PROXY".to_owned(), "http://127.0.0.1:1".to_owned())];
+    let old = ["--client-version", "2.3000.1021018791", "link", "alice", "--rounds", "1"];
+    let output = place.run(&old);
+    assert_eq!(code(&output), 6, "{}", stderr(&output));
+    assert!(stderr(&output).contains("--force-version") && stderr(&output).contains("client_revision"));
+    assert!(!place.data().exists(), "nothing was made");
+    let forced = place.run(&[&old[..], &["--force-version"]].concat());
+    assert_eq!(code(&forced), 3, "{}", stderr(&forced));
+    let doctor = stdout(&place.run(&["--client-version", "2.3000.1021018791", "doctor"]));
+    assert!(doctor.contains("days old") && doctor.contains("refuses to link"), "{doctor}");
 }
 
 #[test]
