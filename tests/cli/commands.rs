@@ -4,9 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::place::{
-    NUMBER, OTHER, Place, assert_no_violations, code, link, simulator, stderr, stdout,
-};
+use crate::place::{NUMBER, OTHER, Place, assert_no_violations, code, link, simulator, stderr, stdout};
 
 #[test]
 fn an_empty_data_folder_has_no_accounts() {

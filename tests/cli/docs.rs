@@ -50,7 +50,8 @@ async fn every_command_of_the_pages_runs_against_the_simulator() {
             let words = page::words(&command);
             let run = session.run(&words);
             let limit = Duration::from_secs(90);
-            let done = tokio::time::timeout(limit, run).await.unwrap_or_else(|_| Err("it did not end".to_owned()));
+            let done =
+                tokio::time::timeout(limit, run).await.unwrap_or_else(|_| Err("it did not end".to_owned()));
             if let Err(why) = done {
                 panic!("{name}: {command}\n{why}");
             }
@@ -132,7 +133,8 @@ impl Session {
     }
 
     async fn link(&mut self, id: &str, told: &[&str]) -> Result<(), String> {
-        let phone = PHONES.iter().find(|(of, _)| *of == id).map(|(_, phone)| *phone).ok_or("no such account")?;
+        let phone =
+            PHONES.iter().find(|(of, _)| *of == id).map(|(_, phone)| *phone).ok_or("no such account")?;
         let mut linking = self.start(told);
         let admin = self.simulator.admin();
         let shown = if told.contains(&"--code") {

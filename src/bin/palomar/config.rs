@@ -197,9 +197,10 @@ impl Config {
         };
         let store = Options { used_by: Use::Command, durability, node, take_over: global.take_over };
         let version = match global.client_version.as_ref().or(written.client_version.as_ref()) {
-            Some(text) => text.trim().parse().map_err(|e| {
-                Failure::usage(format!("client_version: {e}")).next(version::WHERE_FROM)
-            })?,
+            Some(text) => text
+                .trim()
+                .parse()
+                .map_err(|e| Failure::usage(format!("client_version: {e}")).next(version::WHERE_FROM))?,
             None => BUILT_IN_VERSION,
         };
         let records = written.accounts.into_iter();
@@ -368,13 +369,18 @@ mod tests {
     fn an_account_has_a_recording_of_its_own_by_file_or_variable() {
         let place = Place::new().write("palomar.toml", "[accounts.alice]\nrecord = '/a.jsonl'\n");
         let config = place.read(&[], &[("PALOMAR_ACCOUNTS_BOB_2_RECORD", "/b.jsonl")]).unwrap();
-        let of = |id: &str| config.record(&AccountId::new(id).unwrap()).map(|path| path.display().to_string());
-        assert_eq!((of("alice").as_deref(), of("bob-2").as_deref(), of("carol")), (Some("/a.jsonl"), Some("/b.jsonl"), None));
+        let of =
+            |id: &str| config.record(&AccountId::new(id).unwrap()).map(|path| path.display().to_string());
+        assert_eq!(
+            (of("alice").as_deref(), of("bob-2").as_deref(), of("carol")),
+            (Some("/a.jsonl"), Some("/b.jsonl"), None)
+        );
     }
 
     #[test]
     fn the_client_version_is_configured_without_a_new_build() {
-        let place = Place::new().write("palomar.toml", "client_version = '2.3000.1050000000'\ndrift = false\n");
+        let place =
+            Place::new().write("palomar.toml", "client_version = '2.3000.1050000000'\ndrift = false\n");
         let config = place.read(&[], &[]).unwrap();
         assert_eq!((config.version.to_string().as_str(), config.drift), ("2.3000.1050000000", false));
         let flag = ["--client-version", "2.3000.1060000000"];

@@ -114,7 +114,10 @@ fn version(config: &Config, now: i64) -> Finding {
     let means = match age {
         Age::Fresh(_) => return Finding::good("version", found),
         Age::Old(_) | Age::TooOldToLink(_) if config.other_server => {
-            return Finding::good("version", format!("{found}: old for the service, no matter for this server"));
+            return Finding::good(
+                "version",
+                format!("{found}: old for the service, no matter for this server"),
+            );
         }
         Age::Old(_) => "it still serves, for some weeks",
         Age::TooOldToLink(_) => "logging in may still work; `palomar link` refuses to link a phone with it",

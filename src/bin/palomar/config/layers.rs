@@ -77,10 +77,7 @@ pub struct Layer {
 
 impl Layer {
     /// Takes the variables that are ours; an unknown one with our prefix is an error.
-    pub fn of_variables(
-        name: &'static str,
-        variables: &BTreeMap<String, String>,
-    ) -> Result<Self, Failure> {
+    pub fn of_variables(name: &'static str, variables: &BTreeMap<String, String>) -> Result<Self, Failure> {
         let mut values = Dict::new();
         let mut names = Vec::new();
         for (path, of_key) in known() {
