@@ -16,7 +16,7 @@ use palomar::stanza::receipt::{self, Receipt, Told};
 use palomar::stanza::retry::{self, Reason, Request};
 use palomar::stanza::usync::{Context, Known, Mode, Protocol, Query, User};
 use palomar::stanza::{Malformed, contact_token, prekeys};
-use palomar::wire::{Jid, Node, decode_node, encode};
+use palomar::wire::{Jid, Node, decode_node_as_written, encode};
 
 fn jid(text: &str) -> Jid {
     text.parse().unwrap()
@@ -24,7 +24,7 @@ fn jid(text: &str) -> Jid {
 
 /// The stanza as it would be read from the wire.
 fn over_the_wire(node: &Node) -> Node {
-    decode_node(&encode(node).unwrap()).unwrap()
+    decode_node_as_written(&encode(node).unwrap()).unwrap()
 }
 
 fn assert_like(what: &str, stanza: &Node) {

@@ -54,6 +54,14 @@ pub fn decode_node(plaintext: &[u8]) -> Result<Node, DecodeError> {
     decode(plaintext, &mut Arena::new()).map(NodeRef::to_node)
 }
 
+/// As [`decode_node`], and addresses keep the form in which device 0 was written: see [`NodeRef::to_node_as_written`].
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_node_as_written(plaintext: &[u8]) -> Result<Node, DecodeError> {
+    decode(plaintext, &mut Arena::new()).map(NodeRef::to_node_as_written)
+}
+
 /// The frame, and where its root node ends.
 fn read<'a>(plaintext: &'a [u8], arena: &'a mut Arena) -> Result<(Decoded<'a>, usize), DecodeError> {
     let (&flag, body) = plaintext.split_first().ok_or(Kind::Empty.at(0))?;

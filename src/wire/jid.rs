@@ -136,6 +136,11 @@ impl Jid {
         Self { device_form: has_form, ..self.clone() }
     }
 
+    /// As it was written: in the AD form, whatever the address.
+    pub(super) fn written_as_ad(self) -> Self {
+        Self { device_form: true, ..self }
+    }
+
     /// Whether device 0 is written in the AD form.
     #[must_use]
     pub fn is_device_form(&self) -> bool {

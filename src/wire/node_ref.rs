@@ -7,7 +7,7 @@ use super::arena::{AttrRecord, Name, NodeRecord, Tree};
 use super::jid::Jid;
 use super::node::{Content, Node, Value};
 use super::token::{Key, Token, text_of};
-use super::value::{Item, Text, ValueRef};
+use super::value::{Item, JidParts, Text, ValueRef};
 
 /// A node of a decoded frame. Copy it freely; it lives as long as the frame and the arena.
 ///
@@ -145,15 +145,28 @@ impl<'a> NodeRef<'a> {
     /// A copy that owns everything. Repeated keys are gone: the last value stays, at the first one's place.
     #[must_use]
     pub fn to_node(self) -> Node {
+        self.copied(JidParts::to_jid)
+    }
+
+    /// As [`Self::to_node`], and addresses keep the form in which device 0 was written ([`Jid::is_device_form`]): for
+    /// judging what a peer writes, never for answering it.
+    #[must_use]
+    pub fn to_node_as_written(self) -> Node {
+        self.copied(JidParts::to_jid_as_written)
+    }
+
+    fn copied(self, jid: fn(JidParts<'a>) -> Jid) -> Node {
         let record = self.record();
         let content = match self.content().map(ValueRef::item) {
-            Some(Item::Jid(parts)) => Content::Jid(parts.to_jid()),
+            Some(Item::Jid(parts)) => Content::Jid(jid(parts)),
             Some(Item::Text(Text::Raw(bytes))) => Content::Bytes(bytes.to_vec()),
             Some(Item::Text(text)) => Content::Text(owned(text)),
-            None if record.next > self.index + 1 => Content::Nodes(self.nodes().map(Self::to_node).collect()),
+            None if record.next > self.index + 1 => {
+                Content::Nodes(self.nodes().map(|child| child.copied(jid)).collect())
+            }
             None => Content::None,
         };
-        Node { tag: self.owned_name(record.tag), attrs: self.owned_attrs(), content }
+        Node { tag: self.owned_name(record.tag), attrs: self.owned_attrs(jid), content }
     }
 
     fn owned_name(self, name: Name) -> Cow<'static, str> {
@@ -164,7 +177,7 @@ impl<'a> NodeRef<'a> {
         }
     }
 
-    fn owned_attrs(self) -> Vec<(Cow<'static, str>, Value)> {
+    fn owned_attrs(self, jid: fn(JidParts<'a>) -> Jid) -> Vec<(Cow<'static, str>, Value)> {
         /// Up to here comparing all keys is quicker than a map.
         const FEW: usize = 16;
         let records = self.attr_records();
@@ -174,7 +187,7 @@ impl<'a> NodeRef<'a> {
             let key = self.tree.text(self.bytes, record.key);
             let value = match ValueRef::at(self.bytes, record.value).item() {
                 Item::Text(text) => Value::Text(owned(text)),
-                Item::Jid(parts) => Value::Jid(parts.to_jid()),
+                Item::Jid(parts) => Value::Jid(jid(parts)),
             };
             let place = if records.len() <= FEW {
                 attrs.iter().position(|(known, _)| known == key)

@@ -103,6 +103,12 @@ impl JidParts<'_> {
         }
         Jid::raw(user.into(), server, self.device, self.integrator)
     }
+
+    /// As [`Self::to_jid`], keeping whether it was written in the AD form.
+    pub(super) fn to_jid_as_written(self) -> Jid {
+        let jid = self.to_jid();
+        if matches!(self.server, JidServer::Domain(_)) { jid.written_as_ad() } else { jid }
+    }
 }
 
 /// Any value but a list.

@@ -20,7 +20,7 @@ use palomar_proto::Message;
 pub use change::Edit;
 pub use kind::Kind;
 pub use media::MediaType;
-pub use single::is_single_content;
+pub use single::{is_single_content, overfull_level};
 pub use unwrap::{MAX_DEPTH, TooDeep, Unwrapped, context_info, unwrap};
 
 /// The attributes of a stanza that carries a message.

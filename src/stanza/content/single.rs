@@ -21,18 +21,27 @@ const WRAPPERS: [u32; 28] = [
 /// # Errors
 /// The bytes are not a message.
 pub fn is_single_content(message: &[u8]) -> Result<bool, EditError> {
-    let mut level = message.to_vec();
+    overfull_level(message).map(|level| level.is_none())
+}
+
+/// Where [`is_single_content`] fails: the numbers of the fields that lead to the level with none or several contents.
+///
+/// # Errors
+/// The bytes are not a message.
+pub fn overfull_level(message: &[u8]) -> Result<Option<Vec<u32>>, EditError> {
+    let (mut level, mut path) = (message.to_vec(), Vec::new());
     for _ in 0..=MAX_DEPTH {
-        let Some((number, is_sub_message)) = single_field(&level)? else { return Ok(false) };
+        let Some((number, is_sub_message)) = single_field(&level)? else { return Ok(Some(path)) };
         let inner: &[u32] = match number {
             DEVICE_SENT => &[DEVICE_SENT, 2],
             wrapper if WRAPPERS.contains(&wrapper) && is_sub_message => &[wrapper, 1],
-            _ => return Ok(true),
+            _ => return Ok(None),
         };
-        let Some(next) = sub_message(&level, inner)? else { return Ok(true) };
+        let Some(next) = sub_message(&level, inner)? else { return Ok(None) };
         level = next.into_owned();
+        path.extend_from_slice(inner);
     }
-    Ok(false)
+    Ok(Some(path))
 }
 
 /// The one content field of a level and whether it may be a sub-message; `None`: there are none or several.

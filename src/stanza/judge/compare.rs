@@ -38,6 +38,28 @@ pub enum What {
     JidForm,
     /// Text content as token or packed text instead of bytes.
     ContentForm,
+    /// A payload that is no protobuf, or a text in it that is not UTF-8.
+    Undecodable,
+    /// A field of a payload in another wire type than the schema's.
+    WireType,
+    /// A list that is packed where the schema's is not, or the reverse.
+    Packing,
+    /// A `bool` other than 0 or 1, or a 32-bit value out of range.
+    Range,
+    /// A required field of a payload is missing.
+    Required,
+    /// Not exactly one content in a message.
+    Contents,
+    /// A default that the official writer always writes is missing.
+    Default,
+    /// An own copy without its wrapper, a wrapper where none belongs, or one for another chat.
+    Wrapper,
+    /// A sender key for another chat, for none, or in a 1:1 chat.
+    KeyGroup,
+    /// The stanza says other things of the message than the message itself.
+    Attributes,
+    /// No padding, or too much of it.
+    Padding,
 }
 
 impl What {
@@ -58,18 +80,29 @@ impl What {
             Self::Alternatives => "alternatives",
             Self::JidForm => "jid-form",
             Self::ContentForm => "content-form",
+            Self::Undecodable => "undecodable",
+            Self::WireType => "wire-type",
+            Self::Packing => "packing",
+            Self::Range => "range",
+            Self::Required => "required",
+            Self::Contents => "contents",
+            Self::Default => "default",
+            Self::Wrapper => "wrapper",
+            Self::KeyGroup => "key-group",
+            Self::Attributes => "attributes",
+            Self::Padding => "padding",
         }
     }
 }
 
-/// One way in which a stanza is unlike the official client's.
+/// One way in which a stanza, or a payload in it, is unlike the official client's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The operation, `-` without candidate.
+    /// The operation, `-` without candidate; of a payload `payload.` and the message's name.
     pub op: String,
-    /// The element, from the stanza's root.
+    /// The element, from the stanza's root; of a payload the names of fields, empty for the payload itself.
     pub path: String,
-    /// The attribute, empty where the finding is about the element.
+    /// The attribute, empty where the finding is about the element or the field.
     pub attr: String,
     /// What is unlike.
     pub what: What,
@@ -128,7 +161,8 @@ pub struct Judgement {
 }
 
 impl Table {
-    /// Judges a stanza that a client sent, as decoded from its frame.
+    /// Judges a stanza that a client sent, as decoded from its frame with the forms of its addresses kept
+    /// ([`decode_node_as_written`](crate::wire::decode_node_as_written)).
     #[must_use]
     pub fn judge(&self, stanza: &Node, deviations: &Deviations) -> Judgement {
         self.verdict(stanza, deviations, Forms::Judged)
@@ -219,7 +253,8 @@ fn findings(operation: &Operation, stanza: &Node, forms: Forms) -> Vec<Finding> 
 /// Whether the wire form of a value counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Forms {
-    /// An address that came as text is a finding.
+    /// An address that came as text, or device 0 in another form than the official client's, and text that came as a
+    /// token or packed are findings.
     Judged,
     /// The value came from a tree that doesn't tell the forms apart.
     Open,
@@ -259,7 +294,7 @@ impl<'a> Judge<'a> {
         for (name, value) in &node.attrs {
             match rule.attrs.iter().find(|attr| attr.name == *name) {
                 None => self.find(&rule.path, name, What::UnknownAttribute, String::new()),
-                Some(attr) => self.attribute(rule, attr, value),
+                Some(attr) => self.attribute(rule, attr, (node, value)),
             }
         }
         for attr in rule.attrs.iter().filter(|attr| attr.required) {
@@ -269,13 +304,13 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn attribute(&mut self, rule: &'a ElementRule, attr: &'a AttrRule, value: &Value) {
+    fn attribute(&mut self, rule: &'a ElementRule, attr: &'a AttrRule, (node, value): (&Node, &Value)) {
         if !attr.alternatives.is_empty() {
             self.taken.push((&attr.alternatives, &rule.path, &attr.name));
         }
         let text = text_of(value);
         let good = match &attr.kind {
-            Kind::Jid(kind) => return self.address(rule, attr, *kind, value),
+            Kind::Jid(kind) => return self.address(rule, attr, *kind, (node, value)),
             Kind::Enum(values) => {
                 if self.forms == Forms::Judged && matches!(value, Value::Text(_)) && is_address(&text) {
                     return self.find(&rule.path, &attr.name, What::JidForm, attr.kind.describe());
@@ -298,7 +333,13 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn address(&mut self, rule: &'a ElementRule, attr: &'a AttrRule, kind: JidKind, value: &Value) {
+    fn address(
+        &mut self,
+        rule: &'a ElementRule,
+        attr: &'a AttrRule,
+        kind: JidKind,
+        (node, value): (&Node, &Value),
+    ) {
         let good = match value {
             Value::Text(_) if self.forms == Forms::Judged => {
                 return self.find(&rule.path, &attr.name, What::JidForm, attr.kind.describe());
@@ -307,7 +348,12 @@ impl<'a> Judge<'a> {
             Value::Jid(jid) => kind.holds(jid),
         };
         if !good {
-            self.find(&rule.path, &attr.name, What::Value, attr.kind.describe());
+            return self.find(&rule.path, &attr.name, What::Value, attr.kind.describe());
+        }
+        if let (Value::Jid(jid), Forms::Judged) = (value, self.forms)
+            && let Some(want) = attr.form.objection(jid, node)
+        {
+            self.find(&rule.path, &attr.name, What::JidForm, want.to_owned());
         }
     }
 
@@ -329,7 +375,13 @@ impl<'a> Judge<'a> {
             (Kind::Node, Some(_)) => self.find(&rule.path, "", What::Content, rule.kind.describe()),
             (_, None) if rule.content_optional => {}
             (_, None) => self.find(&rule.path, "", What::Content, rule.kind.describe()),
-            (kind, Some(bytes)) => self.leaf(rule, kind, &bytes),
+            (kind, Some(bytes)) => {
+                // Text is bytes on the official client's wire, never a token and never packed (03 §9).
+                if self.forms == Forms::Judged && !matches!(node.content, Content::Bytes(_)) {
+                    self.find(&rule.path, "", What::ContentForm, "bytes".to_owned());
+                }
+                self.leaf(rule, kind, &bytes);
+            }
         }
     }
 

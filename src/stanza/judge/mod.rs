@@ -2,10 +2,15 @@
 //!
 //! Here live the table of shapes, the comparison with it, and the list of deliberate deviations. A pure function of
 //! (table, stanza): it builds nothing, refuses nothing, and changes nothing.
+//!
+//! [`payload`] does the same for the protobuf payloads inside stanzas (feature `sim`, for the size of its tables).
 
 mod compare;
 mod deviations;
+mod form;
 mod kind;
+#[cfg(feature = "sim")]
+pub mod payload;
 mod table;
 
 pub use compare::{Finding, Judgement, Verdict, What};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::crypto::sha256;
 
+use super::form::DeviceForm;
 use super::kind::Kind;
 
 /// The built-in table: the shapes of the official client's stanzas.
@@ -22,9 +23,9 @@ pub enum Direction {
     In,
 }
 
-/// A line of the table that can't be read.
+/// A line of a table that can't be read. Which table it was, the caller knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("stanza table, line {line}, column {column}: {why}")]
+#[error("line {line}, column {column}: {why}")]
 pub struct TableError {
     /// The line, counted from 1 (the header).
     pub line: usize,
@@ -67,6 +68,8 @@ pub(super) struct AttrRule {
     pub(super) required: bool,
     pub(super) range: Option<Range>,
     pub(super) alternatives: Alternatives,
+    /// How device 0 is written there.
+    pub(super) form: DeviceForm,
 }
 
 #[derive(Debug)]
@@ -137,7 +140,7 @@ impl Table {
     ) -> Result<(), TableError> {
         let key = (row.direction, row.op.to_owned());
         if let Some(operation) = index.get(&key).and_then(|at| self.operations.get_mut(*at)) {
-            operation.peers_only &= row.peers;
+            operation.peers_only &= row.is_peers();
             return row.place(&mut operation.root);
         }
         if !row.attr.is_empty() || row.path.contains('/') {
@@ -148,7 +151,7 @@ impl Table {
             direction: row.direction,
             name: row.op.to_owned(),
             root: row.element(row.path)?,
-            peers_only: row.peers,
+            peers_only: row.is_peers(),
         });
         Ok(())
     }
@@ -177,7 +180,7 @@ impl Table {
     }
 }
 
-fn error(line: usize, column: &'static str, why: impl Into<String>) -> TableError {
+pub(super) fn error(line: usize, column: &'static str, why: impl Into<String>) -> TableError {
     TableError { line, column, why: why.into() }
 }
 
@@ -194,7 +197,7 @@ struct Row<'a> {
     max: &'a str,
     length: &'a str,
     alternatives: Alternatives,
-    peers: bool,
+    src: &'a str,
 }
 
 impl<'a> Row<'a> {
@@ -223,7 +226,6 @@ impl<'a> Row<'a> {
             return Err(error(line, "src", format!("{src:?}")));
         }
         let alternatives = parse_alternatives(line, alt)?;
-        let peers = src == "peers";
         Ok(Self {
             line,
             direction,
@@ -237,8 +239,12 @@ impl<'a> Row<'a> {
             max,
             length,
             alternatives,
-            peers,
+            src,
         })
+    }
+
+    fn is_peers(&self) -> bool {
+        self.src == "peers"
     }
 
     /// Puts the row where it belongs below `root`.
@@ -286,9 +292,11 @@ impl<'a> Row<'a> {
     }
 
     fn attribute(&self) -> Result<AttrRule, TableError> {
+        let is_device = self.kind == "device-jid" && self.src == "read";
         Ok(AttrRule {
             name: self.attr.to_owned(),
             kind: Kind::attribute(self.kind, self.value).map_err(|why| error(self.line, "kind", why))?,
+            form: DeviceForm::of(self.op, self.path, self.attr, is_device),
             required: self.required,
             range: self.limits()?,
             alternatives: self.alternatives.clone(),
