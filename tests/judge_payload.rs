@@ -247,7 +247,8 @@ fn judge_payload_what_the_schema_does_not_know_is_no_finding() {
     let schema = schema();
     let unknown_field = [text("x"), bytes(35, bytes(9999, "new"))].concat();
     assert_eq!(schema.message(&unknown_field), []);
-    let group = [text("x"), bytes(35, [field(7000, 3, &varint(1, 1)), field(7000, 4, &[])].concat())].concat();
+    let group =
+        [text("x"), bytes(35, [field(7000, 3, &varint(1, 1)), field(7000, 4, &[])].concat())].concat();
     assert_eq!(schema.message(&group), [], "a balanced group");
     let unknown_enum = bytes(12, [bytes(1, bytes(3, "A")), varint(2, 9999)].concat());
     assert_eq!(schema.message(&unknown_enum), []);

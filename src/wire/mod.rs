@@ -28,7 +28,9 @@ mod tokens;
 mod value;
 
 pub use arena::Arena;
-pub use decode::{Decoded, MAX_DEPTH, MAX_NODES, decode, decode_lenient, decode_node, decode_node_as_written};
+pub use decode::{
+    Decoded, MAX_DEPTH, MAX_NODES, decode, decode_lenient, decode_node, decode_node_as_written,
+};
 pub use encode::{Dialect, Writer, encode, encode_in, encode_into};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, FrameError, JidError};
 pub use frame::{FrameDecoder, INTRO, Intro, MAX_FRAME, frame_header, intro, parse_intro};

@@ -22,7 +22,9 @@ impl DeviceForm {
     pub(super) fn of(op: &str, path: &str, attr: &str, is_device: bool) -> Self {
         match (op, path, attr) {
             ("message.status" | "message.broadcast", "message/participants/to", "jid") => Self::DeviceWithEnc,
-            ("receipt.aggregate", "receipt", "participant") | ("receipt.retry", "receipt", "to") => Self::Device,
+            ("receipt.aggregate", "receipt", "participant") | ("receipt.retry", "receipt", "to") => {
+                Self::Device
+            }
             ("ack.notification", "ack", "to") => Self::DeviceWithoutType,
             ("call.reject", ..) => Self::User,
             _ if is_device => Self::Device,

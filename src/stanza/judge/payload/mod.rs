@@ -89,12 +89,7 @@ impl Payload {
         format!("payload.{}", self.message())
     }
 
-    fn finding(
-        self,
-        path: impl Into<String>,
-        what: super::What,
-        want: impl Into<String>,
-    ) -> super::Finding {
+    fn finding(self, path: impl Into<String>, what: super::What, want: impl Into<String>) -> super::Finding {
         super::Finding { op: self.op(), path: path.into(), attr: String::new(), what, want: want.into() }
     }
 }

@@ -118,9 +118,7 @@ impl Schema {
             }
         }
         match Payload::ALL.into_iter().find(|payload| !messages.contains_key(payload.message())) {
-            Some(missing) => {
-                Err(error(1, "message", format!("there is no message {}", missing.message())))
-            }
+            Some(missing) => Err(error(1, "message", format!("there is no message {}", missing.message()))),
             None => Ok(Self { messages }),
         }
     }

@@ -74,7 +74,8 @@ impl Walk<'_> {
                 let path = join(path, &field.name);
                 self.value(field, *raw, &path);
                 if let Raw::Bytes(inner) = raw
-                    && let Some((.., inside)) = INSIDE.iter().find(|(of, at, _)| (*of, *at) == (name, *number))
+                    && let Some((.., inside)) =
+                        INSIDE.iter().find(|(of, at, _)| (*of, *at) == (name, *number))
                 {
                     self.message(inside.message(), inner, &path, depth + 1);
                 }
@@ -112,7 +113,8 @@ impl Walk<'_> {
                 self.find(&join(path, &field.name), What::Required, "present");
             }
         }
-        let always = ALWAYS_WRITTEN.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, numbers)| numbers);
+        let always =
+            ALWAYS_WRITTEN.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, numbers)| numbers);
         for number in always.iter().filter(|number| !there(**number)) {
             if let Some(field) = known.get(number) {
                 self.find(&join(path, &field.name), What::Default, "written although unset");
