@@ -43,6 +43,8 @@ record! {
         pub expected_ts: Option<i64>,
         /// The account signature was verified.
         pub verified: bool,
+        /// The signed list, kept while it could not be verified yet.
+        pub signed: Option<Vec<u8>>,
     }
 }
 

@@ -39,6 +39,7 @@ pub mod sender_keys;
 pub mod sessions;
 pub mod sqlite;
 mod store;
+pub mod timers;
 pub mod tokens;
 
 pub use account::{
@@ -49,7 +50,7 @@ pub use devices::{Device, DeviceList, MappingChange};
 pub use error::{Result, StoreError};
 pub use housekeeping::{Limits, Pruned};
 pub use inbox::{Event, EventState, MessageKey, NewEvent, SecretOf, Seen};
-pub use outbox::{Enqueued, NewOutgoing, Outgoing, OutgoingState, Target};
+pub use outbox::{Enqueued, Missed, NewOutgoing, Outgoing, OutgoingState, Target};
 pub use place::{AccountId, DataDir};
 pub use prekeys::{Prekey, PrekeyUse, SignedPrekey, Watermarks};
 pub use quarantine::Quarantined;
@@ -59,6 +60,7 @@ pub use secret::{Secret, SecretBytes};
 pub use sender_keys::Distribution;
 pub use sessions::{Identity, IdentityChange};
 pub use store::{Access, Done, Engine, Job, Outcome, Store, Tx, Work};
+pub use timers::ChatTimer;
 pub use tokens::ContactToken;
 
 /// Milliseconds since the Unix epoch.

@@ -6,7 +6,7 @@
 use crate::UnixMillis;
 use crate::codec::{numbered, record};
 use crate::error::{Result, StoreError};
-use crate::rows::{Key, KeyParts, Order, Range, Table};
+use crate::rows::{Key, KeyParts, Order, Range, Table, number_of};
 use crate::secret::SecretBytes;
 use crate::store::{IfCorrupt, Tx};
 
@@ -84,6 +84,27 @@ record! {
         pub server_time: Option<i64>,
         /// Devices that the ack's hash says we missed are reached until then (05a §12).
         pub reach_missed_until: Option<UnixMillis>,
+        /// For `Failed` without a code: the stable name of our own reason.
+        pub why: Option<String>,
+        /// When that reason ends, where it does.
+        pub until: Option<UnixMillis>,
+        /// It went out without the recipient's phone, which could not be encrypted for (05a §7 rule 2).
+        pub phone_missed: bool,
+    }
+}
+
+record! {
+    /// Devices that a sent message missed are still to be reached (05a §12).
+    #[derive(Debug, Clone)]
+    pub struct Missed {
+        /// The send's idempotency key.
+        pub key: String,
+        /// The server's hash over all devices.
+        pub hash: String,
+        /// Not begun after this time.
+        pub until: UnixMillis,
+        /// The second stanza as encrypted; kept until the server answered.
+        pub stanza: Option<SecretBytes>,
     }
 }
 
@@ -181,6 +202,9 @@ impl Tx<'_> {
             not_before: None,
             server_time: None,
             reach_missed_until: None,
+            why: None,
+            until: None,
+            phone_missed: false,
         };
         self.store(Table::OutboxKeys, &Key::new().text(&new.key).bytes(), &seq)?;
         self.store(Table::OutboxMessages, &message_key(&new.chat, &new.message_id), &seq)?;
@@ -263,6 +287,39 @@ impl Tx<'_> {
         row.stanza = None;
         self.put_outgoing(&row)?;
         Ok(Some(row))
+    }
+
+    /// Notes or replaces what is owed to the devices that a message missed.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn put_missed(&mut self, seq: u64, missed: &Missed) -> Result<()> {
+        self.store(Table::Missed, &seq_key(seq), missed)
+    }
+
+    /// What is owed to the devices that a message missed.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn missed(&self, seq: u64) -> Result<Option<Missed>> {
+        self.load(Table::Missed, &seq_key(seq), IfCorrupt::Delete)
+    }
+
+    /// All of it, oldest message first, with the numbers of the sends.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn all_missed(&self, limit: usize) -> Result<Vec<(u64, Missed)>> {
+        let rows = self.scan_records(Table::Missed, &Range::all(), limit, IfCorrupt::Delete)?;
+        Ok(rows.into_iter().filter_map(|(key, row)| Some((number_of(&key)?, row))).collect())
+    }
+
+    /// Nothing is owed any more. Whether there was something.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn settle_missed(&mut self, seq: u64) -> Result<bool> {
+        self.remove(Table::Missed, &seq_key(seq))
     }
 
     /// Adds devices that a message was encrypted for; a device named again is replaced.

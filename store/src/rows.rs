@@ -42,11 +42,13 @@ pub enum Table {
     ContactTokens = 31,
     OwedReceipts = 32,
     Quarantine = 33,
+    Missed = 34,
+    ChatTimers = 35,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::Account,
         Self::Prekeys,
         Self::SignedPrekeys,
@@ -80,6 +82,8 @@ impl Table {
         Self::ContactTokens,
         Self::OwedReceipts,
         Self::Quarantine,
+        Self::Missed,
+        Self::ChatTimers,
     ];
 
     /// Its name in an engine that names tables.
@@ -119,6 +123,8 @@ impl Table {
             Self::ContactTokens => "contact_tokens",
             Self::OwedReceipts => "owed_receipts",
             Self::Quarantine => "quarantine",
+            Self::Missed => "missed",
+            Self::ChatTimers => "chat_timers",
         }
     }
 }

@@ -3,7 +3,10 @@
 use crate::codec::record;
 use crate::error::Result;
 use crate::rows::{Key, KeyParts, Order, Range, Table};
+use crate::secret::SecretBytes;
 use crate::store::{IfCorrupt, Tx};
+
+const NCT_SALT: &str = "nct_salt";
 
 record! {
     /// What is between us and a contact. Times are Unix seconds.
@@ -15,6 +18,8 @@ record! {
         pub t: Option<i64>,
         /// When we last issued one to it.
         pub issued_t: Option<i64>,
+        /// Its identity has changed: the one that we issued is owed to it again.
+        pub reissue: bool,
     }
 }
 
@@ -40,12 +45,29 @@ impl Tx<'_> {
         self.store(Table::ContactTokens, &key, token)
     }
 
-    /// Contacts that have any, at most `limit`.
+    /// Contacts that have any, at most `limit`, behind `after`.
     ///
     /// # Errors
     /// The engine's.
-    pub fn contacts_with_tokens(&self, limit: usize) -> Result<Vec<String>> {
-        let rows = self.scan(Table::ContactTokens, &Range::all(), Order::Ascending, limit)?;
+    pub fn contacts_with_tokens(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
+        let range = after.map_or_else(Range::all, |name| Range::after(Key::new().text(name).bytes()));
+        let rows = self.scan(Table::ContactTokens, &range, Order::Ascending, limit)?;
         Ok(rows.iter().filter_map(|(key, _)| KeyParts::new(key).text()).collect())
+    }
+
+    /// The salt from which tokens are computed for contacts of whom we hold none (05d §6).
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn nct_salt(&self) -> Result<Option<SecretBytes>> {
+        self.setting(NCT_SALT)
+    }
+
+    /// Replaces or removes it.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn set_nct_salt(&mut self, salt: Option<&[u8]>) -> Result<()> {
+        self.set_setting(NCT_SALT, salt)
     }
 }

@@ -6,7 +6,7 @@ use crate::error::{Result, StoreError};
 use crate::rows::Table;
 
 /// The newest schema version.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Brings a file from `found` to [`SCHEMA`], each step in a transaction of its own with the new version number.
 pub(super) fn migrate(connection: &Connection, found: u32) -> Result<()> {
@@ -25,9 +25,16 @@ pub(super) fn migrate(connection: &Connection, found: u32) -> Result<()> {
 fn step(version: u32) -> String {
     match version {
         // One ordered table of bytes for each of the contract's.
-        1 => Table::ALL.iter().map(|table| create(table.name())).collect(),
+        1 => tables(1..=33),
+        2 => tables(34..=35),
         _ => String::new(),
     }
+}
+
+/// The tables with these numbers.
+fn tables(numbers: std::ops::RangeInclusive<u8>) -> String {
+    let named = Table::ALL.iter().filter(|table| numbers.contains(&(**table as u8)));
+    named.map(|table| create(table.name())).collect()
 }
 
 fn create(name: &str) -> String {

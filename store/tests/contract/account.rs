@@ -173,12 +173,12 @@ async fn contact_tokens_are_kept_and_an_empty_record_is_none(bench: Bench) {
     let store = bench.store();
     store
         .write(|tx| {
-            let token = ContactToken { token: Some(vec![1]), t: Some(5), issued_t: None };
+            let token = ContactToken { token: Some(vec![1]), t: Some(5), issued_t: None, reissue: false };
             tx.put_contact_token("l", &token)?;
             assert_eq!(tx.contact_token("l")?, token);
-            assert_eq!(tx.contacts_with_tokens(10)?, ["l"]);
+            assert_eq!(tx.contacts_with_tokens(None, 10)?, ["l"]);
             tx.put_contact_token("l", &ContactToken::default())?;
-            assert!(tx.contacts_with_tokens(10)?.is_empty());
+            assert!(tx.contacts_with_tokens(None, 10)?.is_empty());
             Ok::<_, StoreError>(())
         })
         .await
