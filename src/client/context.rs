@@ -131,8 +131,7 @@ impl Shared {
 
     /// Asks on the authenticated connection.
     pub async fn ask(&self, question: Node, repeat: Repeat, deadline: Duration) -> Result<Node, IqError> {
-        let link = self.current.get().ok_or(IqError::Disconnected)?;
-        self.questions.ask(&link, question, repeat, deadline).await
+        self.questions.ask_over(|| self.current.get(), question, repeat, deadline).await
     }
 
     fn link(&self) -> Result<Link, NotSent> {

@@ -5,9 +5,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::client::send::Refusal;
 use crate::client::state::Stop;
 use crate::store::inbox::{MessageKey, NewEvent};
-use crate::store::{SecretBytes, UnixMillis};
+use crate::store::{Outgoing, OutgoingState, SecretBytes, UnixMillis};
 use crate::wire::Jid;
 
 /// An event, as the application gets it and as the inbox keeps it.
@@ -212,16 +213,45 @@ pub enum SendState {
     Sent {
         /// The server's time, Unix seconds.
         timestamp: i64,
+        /// The recipient's phone could not be encrypted for: the chat stays empty there until it asks again.
+        #[serde(default)]
+        phone_missed: bool,
     },
     /// It was not taken, or could not be sent.
     Failed {
+        /// Why.
+        why: Refusal,
         /// The server's code.
         code: Option<u32>,
         /// What a person should know.
         detail: String,
+        /// When the reason ends, wall time in milliseconds, where that is known.
+        #[serde(default)]
+        until: Option<UnixMillis>,
     },
     /// It is not known whether the server has it.
     Unknown,
+}
+
+impl SendState {
+    /// The state of a row of the outbox; `None` while it is open.
+    #[must_use]
+    pub fn of(row: &Outgoing) -> Option<Self> {
+        match row.state {
+            OutgoingState::Queued | OutgoingState::Encrypted => None,
+            OutgoingState::Unknown => Some(Self::Unknown),
+            OutgoingState::Failed => Some(Self::Failed {
+                why: Refusal::of_row(row),
+                code: row.error,
+                detail: row.detail.clone().unwrap_or_default(),
+                until: row.until,
+            }),
+            _ => Some(Self::Sent {
+                timestamp: row.server_time.unwrap_or_default(),
+                phone_missed: row.phone_missed,
+            }),
+        }
+    }
 }
 
 impl Event {

@@ -151,6 +151,22 @@ impl Client {
         self.messaging.send(to, message, key).await
     }
 
+    /// Takes back a send that has not been encrypted yet; `false`: it is too late, or there is none.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn cancel(&self, key: &str) -> Result<bool, SendError> {
+        self.messaging.cancel(key).await
+    }
+
+    /// Takes back every send that has not been encrypted yet; returns how many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn cancel_all(&self) -> Result<u64, SendError> {
+        self.messaging.cancel_all().await
+    }
+
     /// What became of the send with this key; waits until that is known. `None`: there is no such send.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::wire::Node;
 
@@ -27,6 +28,9 @@ pub enum IqError {
         /// Seconds to wait before another question of this kind.
         backoff: Option<u64>,
     },
+    /// Not asked: the server wants no question of this kind for so long (05d §10).
+    #[error("the server wants no such question for {0:?}")]
+    Held(Duration),
     /// No answer in time.
     #[error("no answer in time")]
     Timeout,
@@ -42,6 +46,19 @@ pub enum IqError {
 }
 
 impl IqError {
+    /// How long no question of this kind may be asked, where the server has said so.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Held(wait) => Some(*wait),
+            Self::Refused { code, backoff, .. } => {
+                let told = backoff.map(Duration::from_secs);
+                told.or_else(|| (*code == 429).then_some(Duration::from_secs(60)))
+            }
+            _ => None,
+        }
+    }
+
     /// The server's code, if it refused.
     #[must_use]
     pub fn code(&self) -> Option<u32> {

@@ -1,6 +1,7 @@
 //! The messaging half of one account's client: what `receive`, `send`, `devices` and `prekeys` share, and the workers
 //! that run them. The connection's life hands stanzas in and shows its state; everything else goes through the line.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +14,16 @@ use crate::client::context::{Context, StartupLine};
 use crate::client::devices::Devices;
 use crate::client::devices::own::Own;
 use crate::client::line::{Line, NotSent};
+use crate::client::once::Once;
 use crate::client::prekeys::{PrekeyError, Prekeys};
 use crate::client::receive::{self, AskAgain, BATCH, Effect, Env, Guards};
 use crate::client::send::acks::{Acks, Waiter};
-use crate::client::send::{Outbox, token};
+use crate::client::send::Outbox;
+use crate::client::send::token::Issue;
 use crate::client::state::State;
 use crate::stanza::ack::ServerAck;
 use crate::stanza::receipt::Receipt;
-use crate::stanza::{contact_token, retry};
+use crate::stanza::retry;
 use crate::store::StoreError;
 use crate::wire::{Jid, Node};
 
@@ -40,8 +43,6 @@ const REFRESH_DELAY: Duration = Duration::from_secs(2);
 pub(crate) enum Job {
     /// Ask for a message again.
     AskAgain(Box<AskAgain>),
-    /// A device asks for a message of ours again.
-    Resend(Box<retry::Received>),
     /// Ask for a user's devices.
     Refresh(Jid),
     /// Few prekeys are left at the server.
@@ -54,13 +55,21 @@ pub(crate) enum Job {
     Reissue(Jid),
     /// Wait for the ack of a message.
     Await { key: String, seq: u64, waiter: Waiter, again: bool },
-    /// Reach the devices that a message missed.
-    ReachMissed(String),
+    /// Reach the devices that the message with this number missed.
+    ReachMissed(u64),
     /// Ask for a user's LID.
     LearnLid(Jid),
     /// Send the receipts that are owed.
     OwedReceipts,
+    /// Give the tokens that are owed.
+    OwedTokens,
 }
+
+/// Resends that may wait for their turn; more are dropped (05b §10).
+const RESENDS: usize = 256;
+
+/// A user's LID is asked for at most this often because an ack says so (05a §12).
+const LEARN_GAP: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub(crate) struct Messaging {
@@ -69,12 +78,28 @@ pub(crate) struct Messaging {
     pub(crate) prekeys: Arc<Prekeys>,
     pub(crate) acks: Acks,
     pub(crate) outbox: Outbox,
+    /// Contacts that a token is being issued to.
+    pub(crate) issuing: Once,
+    /// Messages whose missed devices are being reached.
+    pub(crate) reaching: Once,
+    /// Requests to send again that are being answered.
+    pub(crate) answering: Once,
     guards: Guards,
     incoming: mpsc::Sender<Node>,
     jobs: mpsc::Sender<Job>,
-    queues: tokio::sync::Mutex<Option<(mpsc::Receiver<Node>, mpsc::Receiver<Job>)>>,
+    resends: mpsc::Sender<retry::Received>,
+    queues: tokio::sync::Mutex<Option<Queues>>,
+    /// When LIDs were asked for, lately.
+    learned: tokio::sync::Mutex<HashMap<Jid, Instant>>,
     /// When the next retry receipt may go.
     retry_gap: tokio::sync::Mutex<Option<Instant>>,
+}
+
+/// What the workers take from.
+struct Queues {
+    stanzas: mpsc::Receiver<Node>,
+    jobs: mpsc::Receiver<Job>,
+    resends: mpsc::Receiver<retry::Received>,
 }
 
 impl Messaging {
@@ -84,16 +109,23 @@ impl Messaging {
         let (store, clock, chance) = (ctx.store.clone(), ctx.clock, ctx.chance.clone());
         let (incoming, stanzas) = mpsc::channel(INCOMING);
         let (jobs, work) = mpsc::channel(JOBS);
+        let (resends, again) = mpsc::channel(RESENDS);
+        let queues = Queues { stanzas, jobs: work, resends: again };
         Arc::new(Self {
             devices: Devices::new(store.clone(), line, clock, chance.clone()),
             // What waits for an upload is marked in the store: the question need not outlive its connection.
             prekeys: Arc::new(Prekeys::new(store, Arc::new(StartupLine(ctx.clone())), clock, chance)),
             acks: Acks::default(),
             outbox: Outbox::default(),
+            issuing: Once::default(),
+            reaching: Once::default(),
+            answering: Once::default(),
             guards: Guards::default(),
             incoming,
             jobs,
-            queues: tokio::sync::Mutex::new(Some((stanzas, work))),
+            resends,
+            queues: tokio::sync::Mutex::new(Some(queues)),
+            learned: tokio::sync::Mutex::default(),
             retry_gap: tokio::sync::Mutex::new(None),
             ctx,
         })
@@ -101,8 +133,14 @@ impl Messaging {
 
     /// Runs the workers, once, until the future is dropped. What was not committed by then has not happened.
     pub(crate) async fn run(&self) {
-        let Some((stanzas, jobs)) = self.queues.lock().await.take() else { return };
-        tokio::join!(biased; self.run_receiver(stanzas), self.run_jobs(jobs), self.run_outbox());
+        let Some(Queues { stanzas, jobs, resends }) = self.queues.lock().await.take() else { return };
+        tokio::join!(
+            biased;
+            self.run_receiver(stanzas),
+            self.run_jobs(jobs),
+            self.run_resends(resends),
+            self.run_outbox(),
+        );
     }
 
     /// Whether a notification belongs here; every message and receipt does.
@@ -137,6 +175,15 @@ impl Messaging {
     /// The account is ready: what is owed goes out.
     pub(crate) async fn became_ready(&self) {
         self.job(Job::OwedReceipts).await;
+        self.job(Job::OwedTokens).await;
+        match self.ctx.store.read(|tx| tx.all_missed(JOBS)).await {
+            Ok(missed) => {
+                for (seq, _) in missed {
+                    self.job(Job::ReachMissed(seq)).await;
+                }
+            }
+            Err(error) => tracing::error!(%error, "the store failed"),
+        }
         self.outbox.wake();
     }
 
@@ -172,13 +219,13 @@ impl Messaging {
     /// One batch: one transaction, then the answers in order.
     async fn receive(&self, stanzas: Vec<Node>) -> Result<(), StoreError> {
         let (now, server_s) = (self.ctx.clock.wall_ms(), self.ctx.server_ms() / 1000);
-        let (rng, guards) = (self.ctx.chance.fork(), self.guards.clone());
+        let (rng, guards, epochs) = (self.ctx.chance.fork(), self.guards.clone(), self.devices.epochs.clone());
         let effects = self
             .ctx
             .store
             .write(move |tx| {
                 let Some(own) = Own::load(tx)? else { return Ok(Vec::new()) };
-                let mut env = Env { own, now, server_s, rng, guards, effects: Vec::new() };
+                let mut env = Env { own, now, server_s, rng, guards, epochs, effects: Vec::new() };
                 receive::batch(tx, &mut env, &stanzas)?;
                 Ok::<_, StoreError>(env.effects)
             })
@@ -214,7 +261,12 @@ impl Messaging {
             Effect::Outbox => return self.outbox.wake(),
             Effect::Receipt(_) => return,
             Effect::Retry(again) => Job::AskAgain(again),
-            Effect::Resend(asked) => Job::Resend(asked),
+            Effect::Resend(asked) => {
+                if self.resends.try_send(*asked).is_err() {
+                    tracing::warn!("too many requests to send again wait: one is dropped");
+                }
+                return;
+            }
             Effect::Refresh(user) => Job::Refresh(user),
             Effect::PrekeysLow => Job::PrekeysLow,
             Effect::Digest => Job::Digest,
@@ -242,7 +294,6 @@ impl Messaging {
     async fn run_job(&self, job: Job) -> Result<(), StoreError> {
         match job {
             Job::AskAgain(again) => self.ask_again(*again).await,
-            Job::Resend(asked) => self.answer_retry(*asked).await,
             Job::Refresh(user) => {
                 self.refresh(user).await;
                 Ok(())
@@ -257,20 +308,57 @@ impl Messaging {
                     tracing::info!(?check, "our keys at the server");
                 }))
             }
-            Job::IssueToken(contact) => self.issue_token(contact, true).await,
-            Job::Reissue(contact) => self.issue_token(contact, false).await,
+            Job::IssueToken(contact) => self.issue_token(contact, Issue::Fresh).await,
+            Job::Reissue(contact) => self.issue_token(contact, Issue::Again).await,
             Job::Await { key, seq, waiter, again } => self.await_ack(key, seq, waiter, again).await,
-            Job::ReachMissed(key) => self.reach_missed(key).await,
+            Job::ReachMissed(seq) => self.reach_missed(seq).await,
             Job::LearnLid(user) => {
-                if let Err(error) = self.devices.learn_lid(&user).await {
-                    tracing::warn!(%error, "the LID of a user was not learned");
-                }
+                self.learn_lid(user.to_user()).await;
                 Ok(())
             }
             Job::OwedReceipts => {
                 self.ready().await;
                 self.send_owed_receipts().await
             }
+            Job::OwedTokens => {
+                self.ready().await;
+                self.issue_owed_tokens().await
+            }
+        }
+    }
+
+    /// Resends wait for their turn in a line of their own, so that they hold up nothing else.
+    async fn run_resends(&self, mut resends: mpsc::Receiver<retry::Received>) {
+        let mut running = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(done) = running.next(), if !running.is_empty() => {
+                    if let Err(error) = done {
+                        self.store_failed(&error).await;
+                    }
+                }
+                Some(asked) = resends.recv(), if running.len() < RESENDS => {
+                    running.push(self.answer_retry(asked));
+                }
+                else => return,
+            }
+        }
+    }
+
+    /// The server says that a user's LID is stale.
+    async fn learn_lid(&self, user: Jid) {
+        let now = self.ctx.clock.now();
+        {
+            let mut learned = self.learned.lock().await;
+            learned.retain(|_, at| now < *at + LEARN_GAP);
+            if learned.contains_key(&user) {
+                return;
+            }
+            learned.insert(user.clone(), now);
+        }
+        if let Err(error) = self.devices.learn_lid(&user).await {
+            tracing::warn!(%error, "the LID of a user was not learned");
         }
     }
 
@@ -316,33 +404,6 @@ impl Messaging {
             .await?;
         let _ = self.ctx.send_node(again.answer).await;
         Ok(())
-    }
-
-    /// Gives a contact a token of ours. `fresh`: of this period; else only if one was issued, with its old time.
-    async fn issue_token(&self, contact: Jid, fresh: bool) -> Result<(), StoreError> {
-        let (asked, now) = (contact.clone(), self.ctx.clock.wall_ms());
-        let server_s = self.ctx.server_ms() / 1000;
-        let (number, t) = self
-            .ctx
-            .store
-            .read(move |tx| {
-                let issued = tx.contact_token(&token::name(tx, &asked)?)?.issued_t;
-                Ok::<_, StoreError>(match (fresh, issued) {
-                    (true, _) => (token::due(tx, &asked, now)?, server_s),
-                    (false, Some(t)) => (token::number(tx, &asked)?, t),
-                    (false, None) => (None, server_s),
-                })
-            })
-            .await?;
-        let Some(number) = number else { return Ok(()) };
-        let question = contact_token::issue(&number, u64::try_from(t).unwrap_or(0));
-        match Line::ask(&*self.ctx, question).await {
-            Ok(_) => self.ctx.store.write(move |tx| token::issued(tx, &contact, t)).await,
-            Err(error) => {
-                tracing::info!(%error, "a contact token was not issued");
-                Ok(())
-            }
-        }
     }
 }
 

@@ -8,15 +8,16 @@
 //! | `pair` | linking: QR, code, passkey gate |
 //! | `dispatch` | the one loop of stanzas |
 //! | `iq`, `link`, `line` | asking the server, writing to it, and what the messaging rooms see of both |
-//! | `messaging`, `send`, `receive`, `devices`, `prekeys` | messages, and the keys that they need |
+//! | `messaging`, `send`, `receive`, `devices`, `prekeys`, `daily` | messages, and the keys that they need |
 //! | `net` | from an egress to decrypted frames |
 //! | `event`, `state`, `error` | what the application is told |
 //! | `config`, `profile`, `payload` | what a client is, and how it presents itself |
-//! | `context`, `chance` | what all parts share |
+//! | `context`, `chance`, `properties`, `once` | what all parts share |
 
 pub mod chance;
 pub mod config;
 mod context;
+mod daily;
 mod delivery;
 pub mod devices;
 mod dispatch;
@@ -29,11 +30,13 @@ pub mod line;
 mod link;
 mod messaging;
 pub mod net;
+mod once;
 pub mod pair;
 mod pairing;
 pub mod payload;
 pub mod prekeys;
 pub mod profile;
+mod properties;
 mod receive;
 pub mod send;
 pub mod state;

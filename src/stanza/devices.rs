@@ -144,7 +144,12 @@ pub struct Update {
     pub unverified: bool,
     /// The signed list could not be read; the list is kept as delivered. Log it.
     pub unreadable: bool,
+    /// There were more devices than a user can have; the rest was left out. Log it.
+    pub cut: bool,
 }
+
+/// Devices of one user that are looked at (05a §16).
+pub const MAX_DEVICES: usize = 1000;
 
 /// Applies the answer about a user to the record.
 ///
@@ -190,15 +195,18 @@ pub fn apply(
             Signature::Unknown => unverified = true,
         }
     }
+    let cut = named.len() > MAX_DEVICES;
+    let named = named.into_iter().take(MAX_DEVICES);
     let (devices, dropped) = filter(named, signed.as_ref(), unreadable);
     let mut update = finish(stored, devices, signed.as_ref(), indexes);
     (update.dropped, update.unverified, update.unreadable) = (dropped, unverified, unreadable);
+    update.cut = cut;
     Ok(update)
 }
 
 /// Keeps device 0 and the good companions.
 fn filter(
-    named: Vec<Device>,
+    named: impl Iterator<Item = Device>,
     signed: Option<&SignedIndexes>,
     as_delivered: bool,
 ) -> (Vec<Device>, Vec<(u16, Dropped)>) {
@@ -238,7 +246,7 @@ fn finish(
     let heard = [indexes.and_then(|i| i.expected_ts), stored.and_then(|r| r.expected_ts)];
     let expected_ts = heard.into_iter().flatten().max().filter(|expected| ts.is_none_or(|ts| *expected > ts));
     let record = Record { devices, ts, expected_ts, raw_id: raw_id.or(stored_raw_id) };
-    Update { record, registered_anew, gone, dropped: Vec::new(), unverified: false, unreadable: false }
+    Update { record, registered_anew, gone, dropped: Vec::new(), unverified: false, unreadable: false, cut: false }
 }
 
 /// A change of a list, from a `devices` notification.

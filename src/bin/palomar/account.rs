@@ -93,7 +93,9 @@ impl From<SendError> for Failure {
         match error {
             SendError::Store(error) => error.into(),
             SendError::NotLinked => Self::new(Exit::Person, error.to_string()).next("run `palomar link ID`"),
-            SendError::BadRecipient(_) | SendError::BadContent => Self::usage(error.to_string()),
+            SendError::BadRecipient(_) | SendError::BadContent | SendError::TooLateToEdit => {
+                Self::usage(error.to_string())
+            }
         }
     }
 }

@@ -75,7 +75,7 @@ fn tell(delivery: &Delivery, output: Output) -> Result<(), Failure> {
     if let Event::Outgoing(progress) = &delivery.event {
         let word = match &progress.state {
             SendState::Sent { .. } => json!({ "sent": progress.key }),
-            SendState::Failed { code, detail } => {
+            SendState::Failed { code, detail, .. } => {
                 json!({ "failed": progress.key, "code": code, "detail": detail })
             }
             SendState::Unknown => json!({ "unknown": progress.key }),

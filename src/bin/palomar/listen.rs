@@ -145,8 +145,8 @@ fn human(event: &Event) -> String {
         Event::Outgoing(progress) => {
             let what = match &progress.state {
                 SendState::Sent { .. } => "sent".to_owned(),
-                SendState::Failed { code: Some(code), detail } => format!("failed ({code}): {detail}"),
-                SendState::Failed { code: None, detail } => format!("failed: {detail}"),
+                SendState::Failed { code: Some(code), detail, .. } => format!("failed ({code}): {detail}"),
+                SendState::Failed { code: None, detail, .. } => format!("failed: {detail}"),
                 SendState::Unknown => "outcome unknown".to_owned(),
             };
             format!("{}  {} {what}", progress.chat, progress.id)

@@ -7,7 +7,7 @@ use palomar::client::Client;
 use palomar::client::event::{Event, SendState};
 use palomar::proto::Message;
 use palomar::signal::link_code;
-use palomar::store::{Accounts, OutgoingState};
+use palomar::store::Accounts;
 use palomar::wire::Jid;
 use serde_json::json;
 
@@ -89,7 +89,7 @@ async fn send(client: &Client, to: &Jid, args: &SendArgs, output: Output) -> Res
     };
     let value = |state: &str| json!({ "event": state, "key": key, "id": id, "to": to.to_string() });
     match outcome {
-        SendState::Sent { timestamp } => {
+        SendState::Sent { timestamp, .. } => {
             let mut value = value("sent");
             if let Some(object) = value.as_object_mut() {
                 object.insert("timestamp".to_owned(), json!(timestamp));
@@ -97,11 +97,11 @@ async fn send(client: &Client, to: &Jid, args: &SendArgs, output: Output) -> Res
             output.line(format_args!("sent {id} to {to}"), &value);
             Ok(())
         }
-        SendState::Failed { code: Some(code @ (429 | 475)), detail } => {
+        SendState::Failed { code: Some(code @ (429 | 475)), detail, .. } => {
             Err(Failure::new(Exit::Later, format!("not sent ({code}): {detail}"))
                 .next("the service limits this account: write to nobody new for some hours"))
         }
-        SendState::Failed { code, detail } => {
+        SendState::Failed { code, detail, .. } => {
             let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
             Err(Failure::new(Exit::Refused, format!("not sent{code}: {detail}"))
                 .next("nothing is sent again by itself"))
@@ -121,13 +121,8 @@ async fn outcome(client: &Client, key: &str) -> Result<SendState, Failure> {
     let mut events = client.events();
     let name = key.to_owned();
     if let Some(row) = client.store().read(move |tx| tx.outgoing(&name)).await? {
-        match row.state {
-            OutgoingState::Queued | OutgoingState::Encrypted => {}
-            OutgoingState::Failed => {
-                return Ok(SendState::Failed { code: row.error, detail: row.detail.unwrap_or_default() });
-            }
-            OutgoingState::Unknown => return Ok(SendState::Unknown),
-            _ => return Ok(SendState::Sent { timestamp: row.server_time.unwrap_or_default() }),
+        if let Some(state) = SendState::of(&row) {
+            return Ok(state);
         }
     }
     let mut states = client.state();

@@ -2,8 +2,9 @@
 
 use crate::client::devices::address;
 use crate::client::devices::own::Own;
-use crate::client::devices::session;
+use crate::client::devices::{record, session};
 use crate::client::event::Event;
+use crate::client::send::token;
 use crate::crypto::PublicKey;
 use crate::signal::IdentityKey;
 use crate::store::{IdentityChange, StoreError, Tx, UnixMillis};
@@ -42,9 +43,12 @@ pub(crate) fn saw(
             return Ok(Seen::OwnPhoneChanged);
         }
     }
-    match tx.save_identity(&key, identity.as_bytes(), now)? {
-        IdentityChange::Changed(_) => {}
-        _ => return Ok(Seen::Fine),
+    let change = tx.save_identity(&key, identity.as_bytes(), now)?;
+    if canonical.device() == 0 {
+        record::verify_late(tx, canonical, &identity.0)?;
+    }
+    if !matches!(change, IdentityChange::Changed(_)) {
+        return Ok(Seen::Fine);
     }
     let mut record = session::load(tx, &key)?;
     if record.peer_is(identity, registration_id, now) {
@@ -53,6 +57,7 @@ pub(crate) fn saw(
     tx.forget_distributions_to(&key)?;
     if canonical.device() == 0 && !own.is_own(canonical) {
         forget_companions(tx, canonical)?;
+        token::owe_again(tx, canonical)?;
     }
     let user = canonical.to_user().to_string();
     tx.push_event(&Event::IdentityChanged { user, implicit: true }.row(now), now)?;
@@ -101,9 +106,26 @@ pub(crate) fn server_says_changed(tx: &mut Tx<'_>, user: &Jid, now: UnixMillis) 
     for form in &forms {
         forget_devices(tx, form, |_| true)?;
     }
+    token::owe_again(tx, user)?;
+    note_new(tx, user, true)?;
     let own_status = crate::wire::Jid::status().to_string();
     tx.forget_distributions_of_group(&own_status)?;
     let user = user.to_user().to_string();
     tx.push_event(&Event::IdentityChanged { user, implicit: false }.row(now), now)?;
     Ok(true)
+}
+
+fn new_name(tx: &Tx<'_>, user: &Jid) -> Result<String, StoreError> {
+    Ok(format!("identity.new/{}", address::canonical(tx, &user.to_user())?))
+}
+
+/// Notes that the server has announced a new identity and no session was made since, or that one was.
+pub(crate) fn note_new(tx: &mut Tx<'_>, user: &Jid, is_new: bool) -> Result<(), StoreError> {
+    let name = new_name(tx, user)?;
+    tx.set_setting(&name, is_new.then_some(&[1]))
+}
+
+/// Whether the next session with a user is made because of an announced identity: the key fetch then says so (05a §5).
+pub(crate) fn is_new(tx: &Tx<'_>, user: &Jid) -> Result<bool, StoreError> {
+    Ok(tx.setting(&new_name(tx, user)?)?.is_some())
 }

@@ -4,6 +4,7 @@
 use crate::client::devices::own::{is_lid_family, is_pn_family};
 use crate::client::devices::{address, session};
 use crate::client::event::Event;
+use crate::client::send::{timer, token};
 use crate::crypto::PublicKey;
 use crate::signal::{IdentityKey, SenderKeyRecord, SessionRecord};
 use crate::store::{MappingChange, StoreError, Tx, UnixMillis};
@@ -21,6 +22,8 @@ pub(crate) fn learn(tx: &mut Tx<'_>, one: &Jid, other: &Jid, now: UnixMillis) ->
     }
     if tx.put_mapping(&pn.to_string(), &lid.to_string())? != MappingChange::Same {
         migrate(tx, &pn, &lid, now)?;
+        token::join(tx, &pn, &lid)?;
+        timer::join(tx, &pn, &lid)?;
     }
     Ok(())
 }

@@ -4,11 +4,14 @@
 
 pub(crate) mod address;
 pub(crate) mod bundle;
+mod daily;
+pub(crate) mod epochs;
 pub(crate) mod identity;
-pub(crate) mod list;
 pub(crate) mod mapping;
+pub(crate) mod metadata;
 pub(crate) mod notification;
 pub(crate) mod own;
+mod record;
 mod refresh;
 pub(crate) mod session;
 pub(crate) mod setup;
@@ -21,6 +24,7 @@ use crate::clock::Clock;
 use crate::store::{Store, StoreError, Tx};
 use crate::wire::{Jid, Server};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Device lists and session set-up of one account.
 pub(crate) struct Devices {
@@ -29,15 +33,31 @@ pub(crate) struct Devices {
     clock: Clock,
     chance: Chance,
     /// One list query at a time: who waits finds the answer in the store.
-    asking: tokio::sync::Mutex<refresh::Throttle>,
+    asking: tokio::sync::Mutex<refresh::Asked>,
     /// One prekey fetch at a time, for the same reason.
-    fetching: tokio::sync::Mutex<()>,
+    fetching: tokio::sync::Mutex<refresh::Asked>,
+    tickets: AtomicU64,
+    /// What notifications have changed.
+    pub(crate) epochs: epochs::Epochs,
 }
 
 impl Devices {
     pub(crate) fn new(store: Store, line: Arc<dyn Line>, clock: Clock, chance: Chance) -> Self {
-        let asking = tokio::sync::Mutex::new(refresh::Throttle::default());
-        Self { store, line, clock, chance, asking, fetching: tokio::sync::Mutex::new(()) }
+        Self {
+            store,
+            line,
+            clock,
+            chance,
+            asking: tokio::sync::Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
+            tickets: AtomicU64::new(0),
+            epochs: epochs::Epochs::default(),
+        }
+    }
+
+    /// A number above all that were drawn before.
+    fn ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::Relaxed)
     }
 }
 

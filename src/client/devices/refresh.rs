@@ -1,24 +1,30 @@
 //! Asking for device lists and keeping them (protocol 05a §2, §3).
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::client::devices::list::{Delivered, Outcome, judge};
 use crate::client::devices::own::Own;
-use crate::client::devices::{Devices, address, devices_of, identity, mapping};
+use crate::client::devices::{Devices, address, devices_of, mapping, record, setup};
 use crate::client::line::IqError;
 use crate::clock::UnixMillis;
+use crate::stanza::devices::{Ignored, apply};
 use crate::stanza::phash::phash;
 use crate::stanza::usync::{Answer, Context, Known, Mode, Protocol, Query, User, UserAnswer};
 use crate::store::{StoreError, Tx};
 use crate::wire::Jid;
 
-/// How long a list counts if the server says nothing (05a §3).
+/// How long a list counts if the server says nothing (05a §3), and the least, whatever it says. Seconds.
 const REFRESH: i64 = 604_800;
+const DAY: i64 = 86_400;
 
 /// Users of one question.
 const MAX_USERS: usize = 500;
+
+/// A question is asked again because of another address, or because a notification overtook its answer.
+const ROUNDS: usize = 3;
+
+/// Users whose last question is remembered.
+const MAX_REMEMBERED: usize = 4096;
 
 /// A device list could not be had.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -29,10 +35,7 @@ pub enum DevicesError {
     /// The server has no device for this user under any address.
     #[error("the user can't be reached now")]
     Unreachable,
-    /// The server wants no such question before this time has passed.
-    #[error("the server wants no device query for {0:?}")]
-    Throttled(Duration),
-    /// The question failed.
+    /// The question failed, or may not be asked now.
     #[error(transparent)]
     Iq(#[from] IqError),
     /// The store failed.
@@ -40,82 +43,122 @@ pub enum DevicesError {
     Store(#[from] StoreError),
 }
 
-/// When the server wants to be asked again.
+/// When users were last asked for: who waited for the lock meanwhile is served by that question (single flight).
 #[derive(Debug, Default)]
-pub(crate) struct Throttle {
-    until: Option<Instant>,
-    last: Duration,
+pub(crate) struct Asked(HashMap<String, u64>);
+
+impl Asked {
+    /// Whether a question began after the ticket was drawn.
+    pub(crate) fn since(&self, name: &str, ticket: u64) -> bool {
+        self.0.get(name).is_some_and(|began| *began > ticket)
+    }
+
+    pub(crate) fn note(&mut self, names: impl IntoIterator<Item = String>, ticket: u64) {
+        if self.0.len() > MAX_REMEMBERED {
+            self.0.clear();
+        }
+        self.0.extend(names.into_iter().map(|name| (name, ticket)));
+    }
 }
 
-impl Throttle {
-    fn check(&self, now: Instant) -> Result<(), DevicesError> {
-        match self.until {
-            Some(until) if until > now => Err(DevicesError::Throttled(until - now)),
-            _ => Ok(()),
-        }
-    }
-
-    /// 60 s without a number, doubling to an hour.
-    fn refused(&mut self, now: Instant, seconds: u64) {
-        let doubled = (self.last * 2).clamp(Duration::from_secs(60), Duration::from_secs(3600));
-        self.last = if seconds == 0 { doubled } else { Duration::from_secs(seconds.min(86_400)) };
-        self.until = Some(now + self.last);
-    }
+/// A user to be asked for.
+#[derive(Debug)]
+struct Wanted {
+    user: User,
+    /// All addresses of the user.
+    names: Vec<String>,
 }
 
 impl Devices {
     /// Makes sure that the store has a usable list of each user (any namespace), asking where it has none. With
-    /// `force` every one is asked for.
+    /// `force` every one is asked for, by a question that begins after this call.
     pub(crate) async fn lists(&self, users: &[Jid], force: bool) -> Result<(), DevicesError> {
-        let mut throttle = self.asking.lock().await;
-        // At most three rounds: an answer under another address, or one overtaken by a notification.
-        for round in 0..3 {
-            let (users, now) = (users.to_vec(), self.clock.wall_ms());
-            let force = force && round == 0;
-            let missing = self.store.write(move |tx| missing(tx, &users, force, now)).await?;
-            if missing.is_empty() {
-                return Ok(());
+        let ticket = self.ticket();
+        if !force && self.have(users).await? {
+            return Ok(());
+        }
+        let mut asked = self.asking.lock().await;
+        let mut again = if force { self.names(users).await? } else { Vec::new() };
+        again.retain(|name| !asked.since(name, ticket));
+        let mut done: HashSet<Jid> = HashSet::new();
+        for _ in 0..ROUNDS {
+            let (names, forced) = (users.to_vec(), std::mem::take(&mut again));
+            let now = self.clock.wall_ms();
+            let wanted = self.store.read(move |tx| wanted(tx, &names, &forced, now)).await?;
+            // The same address is asked twice only if its answer was overtaken.
+            let fresh = |wanted: &Wanted| wanted.user.jid.as_ref().is_some_and(|jid| !done.contains(jid));
+            let wanted: Vec<Wanted> = wanted.into_iter().filter(fresh).collect();
+            if wanted.is_empty() {
+                break;
             }
-            throttle.check(self.clock.now())?;
-            for part in missing.chunks(MAX_USERS) {
-                self.ask(part, &mut throttle).await?;
+            for part in wanted.chunks(MAX_USERS) {
+                let began = self.ticket();
+                let overtaken = self.ask(part).await?;
+                done.extend(part.iter().filter_map(|wanted| wanted.user.jid.clone()));
+                done.retain(|jid| !overtaken.contains(&jid.to_string()));
+                let names = part.iter().flat_map(|wanted| wanted.names.clone());
+                asked.note(names.filter(|name| !overtaken.contains(name)), began);
+                again.extend(overtaken);
             }
         }
-        let (users, now) = (users.to_vec(), self.clock.wall_ms());
-        let missing = self.store.write(move |tx| missing(tx, &users, false, now)).await?;
-        if missing.is_empty() { Ok(()) } else { Err(DevicesError::Unreachable) }
+        if self.have(users).await? { Ok(()) } else { Err(DevicesError::Unreachable) }
     }
 
-    async fn ask(&self, users: &[User], throttle: &mut Throttle) -> Result<(), DevicesError> {
+    /// Whether there is a usable list of each.
+    pub(crate) async fn have(&self, users: &[Jid]) -> Result<bool, StoreError> {
+        let (users, now) = (users.to_vec(), self.clock.wall_ms());
+        let usable = self.store.read(move |tx| {
+            users.iter().map(|user| is_usable(tx, user, now)).collect::<Result<Vec<_>, StoreError>>()
+        });
+        Ok(usable.await?.into_iter().all(|usable| usable))
+    }
+
+    async fn names(&self, users: &[Jid]) -> Result<Vec<String>, StoreError> {
+        let users = users.to_vec();
+        self.store
+            .read(move |tx| {
+                let name = |user: &Jid| Ok(address::canonical(tx, &user.to_user())?.to_string());
+                users.iter().map(name).collect()
+            })
+            .await
+    }
+
+    /// Asks, and takes the answer; returns the names of those whose answer was overtaken.
+    async fn ask(&self, wanted: &[Wanted]) -> Result<Vec<String>, DevicesError> {
+        let since = self.epochs.now();
         let query = Query {
             mode: Mode::Query,
             context: Context::Message,
             protocols: vec![Protocol::Devices, Protocol::Lid],
-            users: users.to_vec(),
+            users: wanted.iter().map(|wanted| wanted.user.clone()).collect(),
         };
-        let answer = match self.line.ask(query.build(&self.line.sid())).await {
-            Ok(answer) => answer,
-            Err(IqError::Refused { code, text, backoff }) => {
-                if code == 429 || backoff.is_some() {
-                    throttle.refused(self.clock.now(), backoff.unwrap_or(0));
-                }
-                return Err(IqError::Refused { code, text, backoff }.into());
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let answer = self.line.ask(query.build(&self.line.sid())).await?;
         let answers = Answer::parse(&answer).unwrap_or_default();
         let verdict = answers.verdict(Protocol::Devices);
         if let Some(error) = verdict.and_then(|verdict| verdict.error.as_ref()) {
-            throttle.refused(self.clock.now(), error.backoff.unwrap_or(0));
-            return Err(DevicesError::Throttled(throttle.last));
+            // The line holds the next ones back; whoever asked waits as long.
+            return Err(IqError::Held(Duration::from_secs(error.backoff.unwrap_or(60))).into());
         }
         let now = self.clock.wall_ms();
         let refresh = verdict.and_then(|verdict| verdict.refresh);
-        let refresh = refresh.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(REFRESH);
+        let refresh = refresh.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(REFRESH).max(DAY);
+        let epochs = self.epochs.clone();
         self.store
             .write(move |tx| {
                 let own = Own::load(tx)?.ok_or(DevicesError::NotLinked)?;
-                answers.users.iter().try_for_each(|user| take(tx, &own, user, refresh, now))
+                let mut overtaken = Vec::new();
+                for user in &answers.users {
+                    learn(tx, user, now)?;
+                    let Some(jid) = &user.jid else { continue };
+                    let names: Vec<String> =
+                        address::both(tx, &jid.to_user())?.iter().map(Jid::to_string).collect();
+                    if epochs.is_overtaken(since, &names) {
+                        overtaken.extend(names);
+                    } else {
+                        take(tx, &own, user, refresh, now)?;
+                    }
+                }
+                Ok(overtaken)
             })
             .await
     }
@@ -131,27 +174,29 @@ impl Devices {
         let answer = self.line.ask(query.build(&self.line.sid())).await?;
         let answers = Answer::parse(&answer).unwrap_or_default();
         let now = self.clock.wall_ms();
-        self.store
-            .write(move |tx| {
-                for user in &answers.users {
-                    learn(tx, user, now)?;
-                }
-                Ok(())
-            })
-            .await
+        self.store.write(move |tx| answers.users.iter().try_for_each(|user| learn(tx, user, now))).await?;
+        Ok(())
     }
 }
 
-/// Users without a usable list, in the address to ask under: the LID where it is known. For the own account both.
-fn missing(tx: &mut Tx<'_>, users: &[Jid], force: bool, now: UnixMillis) -> Result<Vec<User>, DevicesError> {
+fn is_usable(tx: &Tx<'_>, user: &Jid, now: UnixMillis) -> Result<bool, StoreError> {
+    let list = tx.device_list(&user.to_user().to_string())?;
+    Ok(list.is_some_and(|list| list.fetched_at.is_some() && list.refresh_at.is_none_or(|at| at > now)))
+}
+
+/// Users without a usable list and those that are to be asked for anyway, in the address to ask under: the LID where it
+/// is known. For the own account both.
+fn wanted(
+    tx: &Tx<'_>,
+    users: &[Jid],
+    forced: &[String],
+    now: UnixMillis,
+) -> Result<Vec<Wanted>, DevicesError> {
     let own = Own::load(tx)?.ok_or(DevicesError::NotLinked)?;
-    let mut asked: Vec<User> = Vec::new();
+    let mut all: Vec<Wanted> = Vec::new();
     for user in users {
-        let record = tx.device_list(&user.to_user().to_string())?;
-        let usable = record
-            .as_ref()
-            .is_some_and(|list| list.fetched_at.is_some() && list.refresh_at.is_none_or(|at| at > now));
-        if usable && !force {
+        let names: Vec<String> = address::both(tx, &user.to_user())?.iter().map(Jid::to_string).collect();
+        if is_usable(tx, user, now)? && !names.iter().any(|name| forced.contains(name)) {
             continue;
         }
         let forms = if own.is_own(user) {
@@ -160,13 +205,13 @@ fn missing(tx: &mut Tx<'_>, users: &[Jid], force: bool, now: UnixMillis) -> Resu
             vec![Some(address::canonical(tx, &user.to_user())?)]
         };
         for form in forms.into_iter().flatten() {
-            if asked.iter().all(|other| other.jid.as_ref() != Some(&form)) {
+            if all.iter().all(|other| other.user.jid.as_ref() != Some(&form)) {
                 let known = held(tx, &form)?;
-                asked.push(User { known, ..User::jid(&form) });
+                all.push(Wanted { user: User { known, ..User::jid(&form) }, names: names.clone() });
             }
         }
     }
-    Ok(asked)
+    Ok(all)
 }
 
 fn held(tx: &Tx<'_>, user: &Jid) -> Result<Option<Known>, StoreError> {
@@ -194,48 +239,31 @@ fn take(
     user: &UserAnswer,
     refresh: i64,
     now: UnixMillis,
-) -> Result<(), DevicesError> {
-    learn(tx, user, now)?;
-    let (Some(jid), Some(Ok(devices))) = (&user.jid, &user.devices) else { return Ok(()) };
-    let (jid, delivered) = (jid.to_user(), Delivered::from(devices));
-    let name = jid.to_string();
-    let old = tx.device_list(&name)?;
-    let phone = address::canonical(tx, &jid)?;
-    let primary = identity::stored(tx, &phone)?;
-    match judge(old.as_ref(), &delivered, primary.as_ref()) {
-        Outcome::Store { mut list, reset } => {
-            let other = address::other_form(tx, &jid)?;
-            let forms = [Some(jid.clone()), other];
-            list.pn = forms.iter().flatten().find(|jid| jid.is_pn()).map(Jid::to_string);
-            list.lid = forms.iter().flatten().find(|jid| jid.is_lid()).map(Jid::to_string);
-            list.fetched_at = Some(now);
-            list.refresh_at = Some(now.saturating_add(refresh.saturating_mul(1000)));
-            if reset {
-                forget_companions(tx, own, &jid)?;
+) -> Result<(), StoreError> {
+    let (Some(jid), Some(Ok(answer))) = (&user.jid, &user.devices) else { return Ok(()) };
+    let jid = jid.to_user();
+    let old = tx.device_list(&jid.to_string())?;
+    let stored = old.as_ref().map(record::read);
+    let phone = setup::phone_of(tx, &jid)?;
+    let counts_until = Some(now.saturating_add(refresh.saturating_mul(1000)));
+    match apply(stored.as_ref(), answer, record::check(phone)) {
+        Ok(update) => {
+            if update.unreadable || update.cut {
+                tracing::warn!(cut = update.cut, "a device list could not be read as a whole");
             }
+            record::forget_gone(tx, own, &jid, &update)?;
+            let mut list = record::written(tx, &jid, &update, answer)?;
+            (list.fetched_at, list.refresh_at) = (Some(now), counts_until);
             tx.put_device_list(&list)?;
         }
-        Outcome::Keep => {
+        Err(Ignored::Older | Ignored::TimesDiffer) => {
             // Asked and answered: the stored one counts for another while.
             if let Some(mut list) = old {
-                list.fetched_at = Some(now);
-                list.refresh_at = Some(now.saturating_add(refresh.saturating_mul(1000)));
+                (list.fetched_at, list.refresh_at) = (Some(now), counts_until);
                 tx.put_device_list(&list)?;
             }
         }
-        Outcome::Empty => {}
-        Outcome::Failed(why) => tracing::warn!(why, "a device list was not taken"),
-    }
-    Ok(())
-}
-
-/// The account was registered anew: sessions, identities and marks of its companions go (05a §3 rule 3).
-pub(crate) fn forget_companions(tx: &mut Tx<'_>, own: &Own, user: &Jid) -> Result<(), StoreError> {
-    if own.is_own(user) {
-        return Ok(());
-    }
-    for form in address::both(tx, user)? {
-        identity::forget_devices(tx, &form, |device| device != 0)?;
+        Err(error) => tracing::warn!(%error, "a device list was not taken"),
     }
     Ok(())
 }

@@ -22,6 +22,8 @@ pub(crate) struct SetUp {
     pub(crate) gone: Vec<Jid>,
     /// The own phone has shown another identity.
     pub(crate) own_phone_changed: bool,
+    /// Users whose phone has shown another identity.
+    pub(crate) changed: Vec<Jid>,
 }
 
 impl Devices {
@@ -36,27 +38,30 @@ impl Devices {
     }
 
     async fn set_up(&self, devices: &[Jid], force: bool) -> Result<SetUp, DevicesError> {
-        let _one_at_a_time = self.fetching.lock().await;
+        let ticket = self.ticket();
+        let mut fetched = self.fetching.lock().await;
         let mut result = SetUp::default();
-        let wanted = if force {
-            devices.to_vec()
-        } else {
-            let (devices, now) = (devices.to_vec(), self.clock.wall_ms());
-            self.store.write(move |tx| without_session(tx, &devices, now)).await?
-        };
+        let (devices, now) = (devices.to_vec(), self.clock.wall_ms());
+        let mut wanted = self.store.write(move |tx| wanted(tx, &devices, force, now)).await?;
+        // Somebody else may have made the new session meanwhile.
+        wanted.retain(|device| !(force && fetched.since(&address::key(device), ticket)));
         for part in wanted.chunks(MAX_FETCH) {
+            let began = self.ticket();
             self.fetch(part, &mut result).await?;
+            fetched.note(part.iter().map(address::key), began);
         }
         Ok(result)
     }
 
-    async fn fetch(&self, devices: &[Jid], result: &mut SetUp) -> Result<(), DevicesError> {
-        let asked = devices.to_vec();
-        let named = self.store.read(move |tx| {
-            asked.iter().map(|jid| address::canonical(tx, jid)).collect::<Result<Vec<_>, StoreError>>()
+    /// `named`: canonical addresses.
+    async fn fetch(&self, named: &[Jid], result: &mut SetUp) -> Result<(), DevicesError> {
+        let named = named.to_vec();
+        let asked = named.clone();
+        let is_new = self.store.read(move |tx| {
+            asked.iter().map(|jid| identity::is_new(tx, jid)).collect::<Result<Vec<_>, StoreError>>()
         });
-        let named = named.await?;
-        let answer = match self.line.ask(prekeys::fetch(named.iter().map(|jid| (jid, false)))).await {
+        let devices: Vec<(&Jid, bool)> = named.iter().zip(is_new.await?).collect();
+        let answer = match self.line.ask(prekeys::fetch(devices)).await {
             Ok(answer) => answer,
             Err(IqError::Refused { code: 406, .. }) => {
                 result.gone.extend(named);
@@ -76,10 +81,14 @@ impl Devices {
                 let mut done = SetUp::default();
                 for (jid, answer) in answers.into_iter().filter(|(jid, _)| named.contains(jid)) {
                     match answer {
-                        Ok(keys) => {
-                            let installed = install(tx, &own, &jid, &keys, now, &mut rng)?;
-                            done.own_phone_changed |= installed == Installed::OwnPhoneChanged;
-                        }
+                        Ok(keys) => match install(tx, &own, &jid, &keys, now, &mut rng)? {
+                            Installed::Yes { changed } => {
+                                identity::note_new(tx, &jid, false)?;
+                                done.changed.extend(changed.then(|| jid.to_user()));
+                            }
+                            Installed::No => tracing::warn!("the keys of a device were not taken"),
+                            Installed::OwnPhoneChanged => done.own_phone_changed = true,
+                        },
                         Err(NoBundle::Refused(error)) if error.code == 406 => done.gone.push(jid),
                         Err(error) => tracing::warn!(%error, "no keys for a device"),
                     }
@@ -92,17 +101,25 @@ impl Devices {
             self.line.own_phone_changed();
         }
         result.gone.extend(done.gone);
+        result.changed.extend(done.changed);
         result.own_phone_changed |= done.own_phone_changed;
         Ok(())
     }
 }
 
-fn without_session(tx: &mut Tx<'_>, devices: &[Jid], now: UnixMillis) -> Result<Vec<Jid>, StoreError> {
+/// The canonical addresses of the devices that need a session, each once.
+fn wanted(
+    tx: &mut Tx<'_>,
+    devices: &[Jid],
+    all: bool,
+    now: UnixMillis,
+) -> Result<Vec<Jid>, StoreError> {
     let mut wanted: Vec<Jid> = Vec::new();
     for jid in devices {
         let canonical = address::canonical(tx, jid)?;
-        if !session::can_send(tx, &address::key(&canonical), now)? && !wanted.contains(jid) {
-            wanted.push(jid.clone());
+        let needed = all || !session::can_send(tx, &address::key(&canonical), now)?;
+        if needed && !wanted.contains(&canonical) {
+            wanted.push(canonical);
         }
     }
     Ok(wanted)
@@ -118,7 +135,10 @@ fn drop_lists(tx: &mut Tx<'_>, devices: &[Jid]) -> Result<(), StoreError> {
 /// What installing a bundle came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Installed {
-    Yes,
+    Yes {
+        /// It is a phone, and it had another identity before.
+        changed: bool,
+    },
     /// Nobody vouches for the companion, or its keys are our own.
     No,
     OwnPhoneChanged,
@@ -146,7 +166,7 @@ pub(crate) fn install(
         return Ok(Installed::OwnPhoneChanged);
     }
     match session::install(tx, own, &address::key(jid), &bundle, now, rng)? {
-        Ok(()) => Ok(Installed::Yes),
+        Ok(()) => Ok(Installed::Yes { changed: jid.device() == 0 && seen == identity::Seen::Changed }),
         Err(_) => Ok(Installed::No),
     }
 }

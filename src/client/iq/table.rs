@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Repeat;
 use crate::client::line::IqError;
@@ -15,6 +15,10 @@ pub(super) struct Open {
     pub plaintext: Vec<u8>,
     pub repeat: Repeat,
     pub answer: oneshot::Sender<Result<Node, IqError>>,
+    /// What the server may hold back; none for a question that it can't.
+    pub kinds: Vec<String>,
+    /// Its place among the open questions of this connection.
+    pub place: Option<OwnedSemaphorePermit>,
 }
 
 /// Open questions in the order in which they were asked.
@@ -56,14 +60,20 @@ impl Table {
         self.open.remove(&number);
     }
 
-    /// The open questions of earlier connections, once a connection.
-    pub fn take_repeats(&mut self) -> Vec<Vec<u8>> {
+    /// The open questions of earlier connections, once a connection; each takes a place again, if there is one.
+    pub fn take_repeats(&mut self, place: impl Fn() -> Option<OwnedSemaphorePermit>) -> Vec<Vec<u8>> {
         let behind = std::mem::take(&mut self.behind);
-        self.open.range(..=behind).map(|(_, open)| open.plaintext.clone()).collect()
+        let again = self.open.range_mut(..=behind).map(|(_, open)| {
+            open.place = place();
+            open.plaintext.clone()
+        });
+        again.collect()
     }
 
     pub fn connection_ended(&mut self) {
         self.behind = self.last;
+        // What waits for another connection leaves its place to the start-up of that one.
+        self.open.values_mut().for_each(|open| open.place = None);
         self.end(|repeat| match repeat {
             Repeat::NextConnection => None,
             Repeat::Never => Some(IqError::Disconnected),
@@ -99,7 +109,7 @@ mod tests {
         let (answer, answered) = oneshot::channel();
         let (number, id) = table.next_id();
         let plaintext = id.clone().into_bytes();
-        table.open(number, Open { plaintext: plaintext.clone(), repeat, answer }).unwrap();
+        table.open(number, Open { plaintext: plaintext.clone(), repeat, answer, kinds: Vec::new(), place: None }).unwrap();
         (plaintext, answered)
     }
 
@@ -123,11 +133,11 @@ mod tests {
         assert!(kept.try_recv().is_err());
         let (_, _new) = open(&mut table, Repeat::NextConnection);
         assert_eq!(
-            table.take_repeats(),
+            table.take_repeats(|| None),
             [first, last],
             "what was asked on the new connection is not repeated on it"
         );
-        assert!(table.take_repeats().is_empty(), "once a connection");
+        assert!(table.take_repeats(|| None).is_empty(), "once a connection");
     }
 
     #[test]
@@ -137,7 +147,7 @@ mod tests {
         table.set_stopped(true);
         assert_eq!(waiter.try_recv().unwrap(), Err(IqError::Stopped));
         let (answer, _answered) = oneshot::channel();
-        let late = Open { plaintext: Vec::new(), repeat: Repeat::Never, answer };
+        let late = Open { plaintext: Vec::new(), repeat: Repeat::Never, answer, kinds: Vec::new(), place: None };
         assert_eq!(table.open(9, late), Err(IqError::Stopped));
     }
 

@@ -1,5 +1,5 @@
 //! What is done after "ready" (protocol 01 §14.2 steps 6 and 7): presence, privacy, own devices, rotation of the
-//! signed prekey, digest, properties. None of it delays anything, and a failure is only reported.
+//! signed prekey, digest, properties, the daily round. None of it delays anything, and a failure is only reported.
 
 use super::conn::Conn;
 use super::props::{self, Ask};
@@ -16,7 +16,8 @@ pub(crate) async fn run(conn: &Conn, messaging: &Messaging, abprops: Option<u64>
         keys(conn, messaging),
         own_devices(conn, messaging),
         privacy(conn),
-        properties(conn, abprops)
+        properties(conn, abprops),
+        messaging.run_daily()
     );
 }
 

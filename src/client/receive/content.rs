@@ -2,11 +2,11 @@
 
 use prost::Message as _;
 
-use crate::client::devices::mapping;
+use crate::client::devices::{mapping, metadata};
 use crate::client::event::{Change, Event, Received, Target};
 use crate::client::receive::env::Env;
 use crate::client::receive::phone;
-use crate::client::send::{secret_of, settle};
+use crate::client::send::{secret_of, settle, timer};
 use crate::proto::message::protocol_message::Type;
 use crate::proto::message::{AppStateSyncKeyShare, ProtocolMessage};
 use crate::proto::{Message, MessageKey as Key};
@@ -41,6 +41,12 @@ pub(crate) fn take(
             message.message_context_info = outer;
         }
         keep_secret(tx, env, key, &message)?;
+    }
+    if let Some(info) = &message.message_context_info {
+        metadata::heard(tx, &env.own, source, info)?;
+    }
+    if source.kind == Chat::Direct {
+        timer::notice(tx, &source.chat, &message, time(env, stanza))?;
     }
     message.sender_key_distribution_message = None;
     if let Some(protocol) = message.protocol_message.clone()

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand_chacha::ChaCha20Rng;
 
+use crate::client::devices::epochs::Epochs;
 use crate::client::devices::own::Own;
 use crate::signal::Guard;
 use crate::stanza::receipt::Receipt;
@@ -78,6 +79,8 @@ pub(crate) struct Env {
     pub(crate) server_s: i64,
     pub(crate) rng: ChaCha20Rng,
     pub(crate) guards: Guards,
+    /// What is told about device lists overtakes the questions about them.
+    pub(crate) epochs: Epochs,
     pub(crate) effects: Vec<Effect>,
 }
 

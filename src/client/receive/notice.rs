@@ -1,7 +1,7 @@
 //! The notifications that concern Signal state (protocol 05c §2, §3): prekeys, identities, device lists, contact
 //! tokens. The others are the dispatcher's.
 
-use crate::client::devices::{identity, mapping, notification};
+use crate::client::devices::{address, identity, mapping, notification};
 use crate::client::prekeys::LOW;
 use crate::client::receive::env::{Effect, Env};
 use crate::stanza::ack::{Answerable, Nack};
@@ -22,9 +22,11 @@ pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), 
     let own = env.own.clone();
     let fine = match node.str("type").as_deref() {
         Some("encrypt") => encrypt(tx, env, node)?,
-        Some("devices") => notification::devices(tx, &own, node, env.now)? == notification::Taken::Yes,
+        Some("devices") => {
+            notification::devices(tx, &own, &env.epochs, node, env.now)? == notification::Taken::Yes
+        },
         Some("account_sync") => {
-            notification::own_devices(tx, &own, node, env.now)?;
+            notification::own_devices(tx, &own, &env.epochs, node, env.now)?;
             true
         }
         Some("privacy_token") => token(tx, env, node)?,
@@ -47,6 +49,8 @@ fn encrypt(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<bool, StoreErr
         if let Some(lid) = node.jid("lid") {
             mapping::learn(tx, &from, &lid, env.now)?;
         }
+        let forms = address::both(tx, &from)?;
+        env.epochs.changed(forms.iter().map(Jid::to_string));
         if identity::server_says_changed(tx, &from, env.now)? {
             env.effects.push(Effect::Reissue(from.to_user()));
         }
@@ -74,7 +78,7 @@ fn token(tx: &mut Tx<'_>, env: &Env, node: &Node) -> Result<bool, StoreError> {
     if let Some(lid) = &lid {
         mapping::learn(tx, &from, lid, env.now)?;
     }
-    let contact = crate::client::devices::address::canonical(tx, &from.to_user())?.to_user();
+    let contact = address::canonical(tx, &from.to_user())?.to_user();
     for token in tokens.find_all("token") {
         let trusted = token.str("type").is_some_and(|kind| kind == "trusted_contact");
         let bytes = token.content_bytes().map(|bytes| bytes.into_owned()).filter(|bytes| !bytes.is_empty());

@@ -3,7 +3,7 @@
 
 use crate::client::devices::own::{Own, is_lid_family};
 use crate::client::devices::{address, devices_of, identity, mapping, session};
-use crate::client::receive::env::Env;
+use crate::client::receive::env::{Effect, Env};
 use crate::crypto::sha256;
 use crate::signal::adv::verify::{self, DeviceIdentity};
 use crate::signal::{
@@ -116,7 +116,7 @@ fn open(
 /// What a message that made a session changes besides: the prekey goes, the identity is taken over.
 fn first_of_session(
     tx: &mut Tx<'_>,
-    env: &Env,
+    env: &mut Env,
     device: &Jid,
     message: &PreKeySignalMessage<'_>,
     opened: &Decrypted,
@@ -129,6 +129,9 @@ fn first_of_session(
     let seen = identity::saw(tx, &env.own, device, &opened.identity, message.registration_id(), env.now)?;
     if seen == identity::Seen::OwnPhoneChanged {
         return Err(NotOpened::OwnPhoneChanged);
+    }
+    if seen == identity::Seen::Changed && device.device() == 0 {
+        env.effects.push(Effect::Reissue(device.to_user()));
     }
     if let Some(vouched) = vouched {
         learn_device(tx, &env.own, device, &vouched)?;

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha20Rng;
 use crate::client::devices::own::Own;
 use crate::client::devices::{address, session};
 use crate::client::send::plan::Plan;
+use crate::client::send::release::Times;
 use crate::client::send::token;
 use crate::crypto::sha256;
 use crate::proto::Message;
@@ -133,23 +134,17 @@ pub(crate) fn fingerprint(identity: &IdentityKey) -> Vec<u8> {
     sha256(identity.as_bytes()).first_chunk::<8>().map(|eight| eight.to_vec()).unwrap_or_default()
 }
 
-/// What a fan-out came to.
-pub(crate) struct Fanned {
-    /// The encoded stanza.
-    pub(crate) bytes: Vec<u8>,
-    /// The recipient's phone was left out.
-    pub(crate) without_phone: bool,
-}
-
-/// Encrypts a row for every device of the plan and writes everything that has to be durable before it leaves.
+/// Encrypts a row for every device of the plan and writes everything that has to be durable before it leaves. Returns
+/// the encoded stanza.
 pub(crate) fn fan_out(
     tx: &mut Tx<'_>,
     own: &Own,
     row: &mut Outgoing,
     plan: &Plan,
-    now: UnixMillis,
+    times: Times,
     rng: &mut ChaCha20Rng,
-) -> Result<Fanned, NotEncrypted> {
+) -> Result<Vec<u8>, NotEncrypted> {
+    let now = times.now;
     let kept = row.clone();
     let sealed = Sealed::new(&kept, &plan.chat, rng)?;
     let (to, targets) = encrypt_all(tx, &sealed, plan, now)?;
@@ -158,12 +153,10 @@ pub(crate) fn fan_out(
     if nobody {
         return Err(NotEncrypted::Nobody);
     }
-    let without_phone = plan.theirs.iter().any(|device| device.device() == 0 && !reached(device));
+    row.phone_missed = plan.theirs.iter().any(|device| device.device() == 0 && !reached(device));
     let body = Body::Fanout { targets: to, common: None };
     let mut stanza = sealed.stanza(tx, own, plan.chat.clone(), &plan.chat, body)?;
-    if !plan.to_self {
-        stanza.contact_token = token::held(tx, &plan.chat, now)?;
-    }
+    stanza.contact_token = token::beside(tx, own, &plan.chat, times.server_s)?;
     let bytes = encode(&stanza.build())?;
     row.stanza = Some(SecretBytes::new(bytes.clone()));
     row.state = OutgoingState::Encrypted;
@@ -172,7 +165,7 @@ pub(crate) fn fan_out(
     row.attempts = row.attempts.saturating_add(1);
     tx.put_outgoing(row)?;
     tx.put_targets(&row.chat, &row.message_id, &targets)?;
-    Ok(Fanned { bytes, without_phone })
+    Ok(bytes)
 }
 
 /// Encrypts for the devices that have a session.

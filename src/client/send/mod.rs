@@ -1,6 +1,7 @@
 //! What we send: a durable outbox, fan-out to every device, the server's word on it, and resends (protocol 05a, 05b §10).
 
 pub(crate) mod acks;
+mod edit;
 pub(crate) mod encrypt;
 mod missed;
 mod outbox;
@@ -8,10 +9,15 @@ mod outcome;
 pub(crate) mod pace;
 pub(crate) mod peer;
 mod plan;
+mod prepare;
 mod read;
+pub(crate) mod release;
 mod resend;
 pub(crate) mod settle;
+pub(crate) mod timer;
 pub(crate) mod token;
+mod word;
+pub(crate) mod wrong;
 
 pub use outcome::{Accepted, Refusal, SendError, SendOutcome};
 pub use pace::Pacing;
@@ -22,6 +28,7 @@ use prost::Message as _;
 
 use crate::client::devices::own::Own;
 use crate::client::messaging::Messaging;
+use crate::client::send::release::Refused;
 use crate::crypto::random_bytes;
 use crate::proto::Message;
 use crate::proto::message::protocol_message::Type;
@@ -29,7 +36,9 @@ use crate::signal::reporting;
 use crate::stanza::content::{Kind, classify, is_single_content};
 use crate::stanza::message_id;
 use crate::store::inbox::MessageKey;
-use crate::store::{Enqueued, NewOutgoing, Secret, SecretBytes, SecretOf};
+use crate::store::{
+    Enqueued, NewOutgoing, Outgoing, OutgoingState, Secret, SecretBytes, SecretOf, StoreError, Tx, UnixMillis,
+};
 use crate::wire::Jid;
 
 impl Messaging {
@@ -52,12 +61,11 @@ impl Messaging {
         let content = classify(&message).ok_or(SendError::BadContent)?;
         let (mut rng, now) = (self.ctx.chance.fork(), self.ctx.clock.wall_ms());
         let secret = add_secret(&mut message, &mut rng);
-        let revoked = revoked_id(&message);
-        let plaintext = message.encode_to_vec();
-        if !is_single_content(&plaintext).unwrap_or(false) {
+        if !is_single_content(&message.encode_to_vec()).unwrap_or(false) {
             return Err(SendError::BadContent);
         }
-        let seconds = u64::try_from(self.ctx.server_ms() / 1000).unwrap_or(0);
+        let server_s = self.ctx.server_ms() / 1000;
+        let seconds = u64::try_from(server_s).unwrap_or(0);
         let random = random_bytes(&mut rng);
         let (to, key) = (to.clone(), key.to_owned());
         let enqueued = self
@@ -66,17 +74,27 @@ impl Messaging {
             .write(move |tx| {
                 let own = Own::load(tx)?.ok_or(SendError::NotLinked)?;
                 let chat = plan::chat(tx, &own, &to)?;
+                if tx.outgoing(&key)?.is_none()
+                    && let Some(edited) = edit::edited(&message)
+                    && !edit::is_open(tx, &own, &chat, edited, server_s)?
+                {
+                    return Err(SendError::TooLateToEdit);
+                }
+                timer::apply(tx, &chat, &mut message)?;
                 let new = NewOutgoing {
                     key,
                     message_id: message_id::generate(Some(&own.pn), seconds, &random),
                     chat: chat.to_string(),
                     kind: content.kind.as_str().to_owned(),
-                    plaintext: SecretBytes::new(plaintext),
+                    plaintext: SecretBytes::new(message.encode_to_vec()),
                     edit: content.edit.map(|edit| edit.as_str().to_owned()),
                 };
                 let enqueued = tx.enqueue(&new, now)?;
-                if let Some(revoked) = revoked {
-                    settle::revoked(tx, &chat, &revoked)?;
+                if let Enqueued::New(_) = &enqueued {
+                    timer::notice(tx, &chat, &message, server_s)?;
+                    if let Some(revoked) = revoked_id(&message) {
+                        settle::revoked(tx, &chat, &revoked)?;
+                    }
                 }
                 if let (Enqueued::New(row), Some(secret)) = (&enqueued, secret) {
                     let sender = own.in_namespace_of(&chat).to_user().to_string();
@@ -109,6 +127,64 @@ impl Messaging {
     }
 }
 
+impl Messaging {
+    /// Takes back a send that has not been encrypted yet; `false`: it is too late, or there is none.
+    pub(crate) async fn cancel(&self, key: &str) -> Result<bool, SendError> {
+        let (key, now) = (key.to_owned(), self.ctx.clock.wall_ms());
+        let taken_back = self.ctx.store.write(move |tx| match tx.outgoing(&key)? {
+            Some(mut row) => cancelled(tx, &mut row, now),
+            None => Ok(false),
+        });
+        let taken_back = taken_back.await?;
+        self.told();
+        Ok(taken_back)
+    }
+
+    /// Takes back every send that has not been encrypted yet; returns how many.
+    pub(crate) async fn cancel_all(&self) -> Result<u64, SendError> {
+        let (mut after, mut count) = (0, 0);
+        loop {
+            let now = self.ctx.clock.wall_ms();
+            let page = self.ctx.store.write(move |tx| {
+                let rows = tx.open_outgoing(after, CANCELLED)?;
+                let last = rows.last().map(|row| row.seq);
+                let mut count = 0;
+                for mut row in rows {
+                    count += u64::from(!peer::is_peer(&row) && cancelled(tx, &mut row, now)?);
+                }
+                Ok::<_, StoreError>((last, count))
+            });
+            let (last, here) = page.await?;
+            count += here;
+            match last {
+                Some(last) => after = last,
+                None => break,
+            }
+        }
+        self.told();
+        Ok(count)
+    }
+
+    /// Rows have come to their end outside of the worker.
+    fn told(&self) {
+        self.outbox.settle();
+        self.outbox.wake();
+        self.ctx.inbox.notify_waiters();
+    }
+}
+
+/// Sends that are taken back in one transaction.
+const CANCELLED: usize = 256;
+
+fn cancelled(tx: &mut Tx<'_>, row: &mut Outgoing, now: UnixMillis) -> Result<bool, StoreError> {
+    if row.state != OutgoingState::Queued {
+        return Ok(false);
+    }
+    let detail = "it was taken back before it left".to_owned();
+    settle::refuse(tx, row, &Refused { why: Refusal::Cancelled, detail, until: None }, now)?;
+    Ok(true)
+}
+
 /// How long the secret of a message of this kind is kept (04 §12.1).
 pub(crate) fn secret_of(kind: Kind) -> SecretOf {
     match kind {
@@ -130,7 +206,10 @@ fn add_secret(message: &mut Message, rng: &mut rand_chacha::ChaCha20Rng) -> Opti
     if let Some(there) = there {
         return there.try_into().ok();
     }
-    if message.protocol_message.is_some() || !reporting::is_reportable(&message.encode_to_vec()) {
+    // Of the protocol messages only the one that sets a timer has one.
+    let kind = message.protocol_message.as_ref().map(|protocol| protocol.r#type);
+    let is_timer = kind == Some(Some(Type::EphemeralSetting as i32));
+    if !is_timer && (kind.is_some() || !reporting::is_reportable(&message.encode_to_vec())) {
         return None;
     }
     let secret = random_bytes(rng);

@@ -1,5 +1,7 @@
-//! The outbox's worker: takes rows in order, prepares and transmits them, waits for the server's word (protocol 05a §7,
-//! §12). What is durable decides; what is kept here in memory only says what is under way on this connection.
+//! The outbox's worker: takes rows in order, prepares and transmits them (protocol 05a §7, §12). What is durable decides;
+//! what is kept here in memory only says what is under way on this connection.
+//!
+//! Not here: what a row needs before it is encrypted (`prepare`), the server's word on it (`word`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,18 +10,13 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::client::devices::own::Own;
-use crate::client::devices::{DevicesError, address, session};
 use crate::client::line::IqError;
 use crate::client::messaging::{Job, Messaging};
-use crate::client::send::acks::{NoAck, Waiter};
-use crate::client::send::encrypt::{self, Fanned, NotEncrypted};
-use crate::client::send::pace::{Bucket, Pace};
-use crate::client::send::settle::{self, After};
-use crate::client::send::{peer, plan, token};
+use crate::client::send::pace::{Bucket, Kept, Pace};
+use crate::client::send::release::Times;
+use crate::client::send::{peer, settle};
 use crate::client::state::State;
 use crate::store::{Outgoing, OutgoingState, StoreError};
-use crate::wire::Jid;
 
 /// Rows that are looked at in one step.
 const PAGE: usize = 256;
@@ -27,8 +24,9 @@ const PAGE: usize = 256;
 /// A row older than this is not sent by itself any more, in milliseconds.
 const OLD: i64 = 24 * 60 * 60 * 1000;
 
-/// After a failed question the row waits so long.
+/// After a failed question the row waits so long, then twice as long, and so many times on one connection.
 const LATER: Duration = Duration::from_secs(5);
+const TRIES: u32 = 3;
 
 /// The outbox's memory.
 pub(crate) struct Outbox {
@@ -38,18 +36,32 @@ pub(crate) struct Outbox {
 }
 
 #[derive(Default)]
-struct Inner {
-    /// Rows that wait for the server's word on this connection.
+pub(super) struct Inner {
+    /// Rows that wait for the server's word on this connection; their chats wait with them.
     in_flight: HashSet<u64>,
+    /// Rows whose ack did not come twice, or whose questions failed too often: the next connection takes them up again.
+    unheard: HashSet<u64>,
     /// Rows that have to wait, until then.
-    later: HashMap<u64, Instant>,
+    pub(super) later: HashMap<u64, Instant>,
+    /// Rows that may not leave yet, until then.
+    pub(super) held: HashMap<u64, Instant>,
     /// Rows that reached nobody once.
-    retried: HashSet<u64>,
-    pace: Pace,
-    /// Nothing is sent before.
-    paused: Option<Instant>,
-    last_pause: Duration,
+    pub(super) retried: HashSet<u64>,
+    /// How often a row's questions have failed on this connection.
+    tries: HashMap<u64, u32>,
+    pub(super) pace: Pace,
     buckets: HashMap<String, Bucket>,
+}
+
+impl Inner {
+    /// The row is over, or begins anew.
+    fn forget(&mut self, seq: u64) {
+        self.in_flight.remove(&seq);
+        self.unheard.remove(&seq);
+        self.later.remove(&seq);
+        self.held.remove(&seq);
+        self.tries.remove(&seq);
+    }
 }
 
 impl Default for Outbox {
@@ -64,6 +76,12 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// What may leave has changed: every row that was held back is judged again.
+    pub(crate) fn judge_again(&self) {
+        self.lock().held.clear();
+        self.wake();
+    }
+
     /// Changes whenever some row has come to its end.
     pub(crate) fn settled(&self) -> watch::Receiver<u64> {
         self.settled.subscribe()
@@ -76,11 +94,14 @@ impl Outbox {
 
     /// The connection ended: whatever was under way goes again on the next one.
     pub(crate) fn disconnected(&self) {
-        self.lock().in_flight.clear();
+        let mut inner = self.lock();
+        inner.in_flight.clear();
+        inner.unheard.clear();
+        inner.tries.clear();
     }
 
-    /// How long a resend in this chat has to wait.
-    pub(crate) fn bucket(&self, chat: &str, now: Instant) -> Duration {
+    /// How long a resend in this chat has to wait; `None`: too many wait already.
+    pub(crate) fn bucket(&self, chat: &str, now: Instant) -> Option<Duration> {
         let mut inner = self.lock();
         if inner.buckets.len() > 1024 {
             inner.buckets.clear();
@@ -88,7 +109,43 @@ impl Outbox {
         inner.buckets.entry(chat.to_owned()).or_insert_with(|| Bucket::new(now)).take(now)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    /// A question for the sake of a row failed: how long it waits for the next try. After three it waits for another
+    /// connection.
+    pub(super) fn next_try(&self, seq: u64, error: &IqError) -> Duration {
+        if matches!(error, IqError::Disconnected | IqError::Stopped) {
+            return LATER;
+        }
+        let mut inner = self.lock();
+        let tries = inner.tries.entry(seq).or_default();
+        *tries += 1;
+        let wait = LATER * 2_u32.saturating_pow(*tries - 1);
+        if *tries >= TRIES {
+            inner.unheard.insert(seq);
+        }
+        wait
+    }
+
+    /// The row waits for the server's word.
+    pub(super) fn sent(&self, seq: u64) {
+        self.lock().in_flight.insert(seq);
+    }
+
+    /// The row waits for nothing any more.
+    pub(super) fn heard(&self, seq: u64) {
+        self.lock().forget(seq);
+        self.wake();
+    }
+
+    /// The row's ack did not come, on a connection that lives.
+    pub(super) fn not_heard(&self, seq: u64) {
+        let mut inner = self.lock();
+        inner.in_flight.remove(&seq);
+        inner.unheard.insert(seq);
+        drop(inner);
+        self.wake();
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -99,27 +156,13 @@ enum Next {
     Idle,
 }
 
-/// Why a row was not prepared.
-#[derive(Debug, thiserror::Error)]
-enum NotPrepared {
-    #[error(transparent)]
-    Devices(#[from] DevicesError),
-    #[error(transparent)]
-    Encrypt(#[from] NotEncrypted),
-    #[error("the recipient is no user")]
-    BadRecipient,
-}
-
-impl From<StoreError> for NotPrepared {
-    fn from(error: StoreError) -> Self {
-        Self::Devices(error.into())
-    }
-}
-
 impl Messaging {
     /// Works until the account closes.
     pub(crate) async fn run_outbox(&self) {
         let mut state = self.ctx.state.subscribe();
+        if let Err(error) = self.resume_pace().await {
+            self.store_failed(&error).await;
+        }
         loop {
             if state.wait_for(State::is_ready).await.is_err() {
                 return;
@@ -151,13 +194,31 @@ impl Messaging {
         }
     }
 
-    /// The first row that can go now. In a chat nothing overtakes what waits.
+    /// What was sent before a restart counts after it.
+    async fn resume_pace(&self) -> Result<(), StoreError> {
+        let kept = self.ctx.store.read(Kept::load).await?;
+        let (now, wall) = (self.ctx.clock.now(), self.ctx.clock.wall_ms());
+        self.outbox.lock().pace = Pace::resumed(&kept, &self.ctx.config.pacing, now, wall);
+        Ok(())
+    }
+
+    /// The pace with one message more, for the transaction of that message.
+    pub(super) fn paced(&self) -> Kept {
+        let (now, wall) = (self.ctx.clock.now(), self.ctx.clock.wall_ms());
+        let mut inner = self.outbox.lock();
+        inner.pace.sends(&self.ctx.config.pacing, now, &mut self.ctx.chance.fork());
+        inner.pace.kept(now, wall)
+    }
+
+    pub(super) fn times(&self) -> Times {
+        Times { now: self.ctx.clock.wall_ms(), server_s: self.ctx.server_ms() / 1000 }
+    }
+
+    /// The first row that can go now. In a chat nothing overtakes what waits, and one message is under way at a time.
     async fn next_row(&self) -> Result<Next, StoreError> {
         let (now, wall) = (self.ctx.clock.now(), self.ctx.clock.wall_ms());
-        let mut wait: Option<Instant> = self.outbox.lock().paused.filter(|until| *until > now);
-        if let Some(until) = wait {
-            return Ok(Next::Wait(until));
-        }
+        let paced = self.outbox.lock().pace.due(&self.ctx.config.pacing, now);
+        let mut wait: Option<Instant> = None;
         let (mut after, mut blocked) = (0, HashSet::new());
         loop {
             // Noted before the look: a row that is settled during it is still open in what was read.
@@ -165,23 +226,28 @@ impl Messaging {
             let rows = self.ctx.store.read(move |tx| tx.open_outgoing(after, PAGE)).await?;
             let Some(last) = rows.last() else { break };
             after = last.seq;
+            // Nothing goes before that, whichever it is.
+            if paced > now {
+                return Ok(Next::Wait(paced));
+            }
             let inner = self.outbox.lock();
             for row in rows {
-                let sent = under_way.contains(&row.seq) || inner.in_flight.contains(&row.seq);
                 let to_phone = peer::is_peer(&row);
-                if sent || (!to_phone && blocked.contains(&row.chat)) {
+                if inner.unheard.contains(&row.seq) || (!to_phone && blocked.contains(&row.chat)) {
                     continue;
                 }
-                let mut due = inner.later.get(&row.seq).copied().unwrap_or(now);
-                if row.state == OutgoingState::Queued {
-                    due = due.max(inner.pace.due(&self.ctx.config.pacing, now));
+                let due = if under_way.contains(&row.seq) || inner.in_flight.contains(&row.seq) {
+                    None
+                } else {
+                    let waits = [&inner.later, &inner.held].into_iter().filter_map(|map| map.get(&row.seq));
                     let early = row.not_before.map_or(0, |at| at.saturating_sub(wall));
-                    due = due.max(now + Duration::from_millis(u64::try_from(early).unwrap_or(0)));
-                }
-                if due <= now {
+                    let early = now + Duration::from_millis(u64::try_from(early).unwrap_or(0));
+                    Some(waits.fold(early, |due, until| due.max(*until)))
+                };
+                if due.is_some_and(|due| due <= now) {
                     return Ok(Next::Row(Box::new(row)));
                 }
-                wait = Some(wait.map_or(due, |wait| wait.min(due)));
+                wait = wait.into_iter().chain(due).min();
                 if !to_phone {
                     blocked.insert(row.chat);
                 }
@@ -191,99 +257,54 @@ impl Messaging {
     }
 
     async fn process(&self, row: Outgoing) -> Result<(), StoreError> {
-        let now = self.ctx.clock.wall_ms();
-        if let (OutgoingState::Encrypted, Some(stanza)) = (row.state, &row.stanza) {
-            let since = row.encrypted_at.unwrap_or(row.created_at);
-            if now.saturating_sub(since) > OLD {
-                self.end(&row.key, settle::give_up).await?;
-            } else {
-                self.transmit(&row, stanza.expose().to_vec()).await;
-            }
-            return Ok(());
-        }
         {
             let mut inner = self.outbox.lock();
             inner.later.remove(&row.seq);
-            inner.pace.sends(&self.ctx.config.pacing, self.ctx.clock.now(), &mut self.ctx.chance.fork());
+            inner.held.remove(&row.seq);
         }
-        if peer::is_peer(&row) {
-            return self.process_peer(row).await;
+        if row.state == OutgoingState::Encrypted {
+            return self.repeat(row).await;
         }
-        match self.prepare(&row).await {
-            Ok(fanned) => {
-                if fanned.without_phone {
-                    tracing::warn!(id = row.message_id, "the recipient's phone could not be encrypted for");
+        if peer::is_peer(&row) { self.process_peer(row).await } else { self.process_message(row).await }
+    }
+
+    /// The identical bytes once more, on another connection or after a pause.
+    async fn repeat(&self, row: Outgoing) -> Result<(), StoreError> {
+        let since = row.encrypted_at.unwrap_or(row.created_at);
+        if self.ctx.clock.wall_ms().saturating_sub(since) > OLD {
+            return self.end(&row, settle::give_up).await;
+        }
+        let Some(stanza) = self.attempt(&row.key, Some(self.paced())).await? else { return Ok(()) };
+        self.transmit(&row, stanza, true).await;
+        Ok(())
+    }
+
+    /// Notes one more attempt of an encrypted row and returns what is to be sent; `None`: it is settled meanwhile.
+    pub(super) async fn attempt(&self, key: &str, pace: Option<Kept>) -> Result<Option<Vec<u8>>, StoreError> {
+        let (name, now) = (key.to_owned(), self.ctx.clock.wall_ms());
+        self.ctx
+            .store
+            .write(move |tx| {
+                let row = tx.outgoing(&name)?.filter(|row| row.state == OutgoingState::Encrypted);
+                let Some(mut row) = row else { return Ok(None) };
+                row.attempts = row.attempts.saturating_add(1);
+                row.last_attempt_at = Some(now);
+                tx.put_outgoing(&row)?;
+                if let Some(pace) = pace {
+                    pace.save(tx)?;
                 }
-                self.transmit(&row, fanned.bytes).await;
-                self.offer_token(&row).await
-            }
-            Err(NotPrepared::Devices(DevicesError::Store(error)))
-            | Err(NotPrepared::Encrypt(NotEncrypted::Store(error))) => Err(error),
-            Err(error) => self.not_prepared(&row, &error).await,
-        }
+                Ok(row.stanza.map(|stanza| stanza.expose().to_vec()))
+            })
+            .await
     }
 
-    /// A message to the own phone.
-    async fn process_peer(&self, row: Outgoing) -> Result<(), StoreError> {
-        match self.prepare_peer(&row).await {
-            Ok(Some(bytes)) => {
-                self.transmit(&row, bytes).await;
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(NotPrepared::Devices(DevicesError::Store(error)))
-            | Err(NotPrepared::Encrypt(NotEncrypted::Store(error))) => Err(error),
-            Err(error) => self.not_prepared(&row, &error).await,
-        }
-    }
-
-    async fn prepare_peer(&self, row: &Outgoing) -> Result<Option<Vec<u8>>, NotPrepared> {
-        let own = self.ctx.store.read(Own::load).await?.ok_or(DevicesError::NotLinked)?;
-        if self.devices.sessions(&[peer::phone(&own)]).await?.own_phone_changed {
-            return Err(DevicesError::Iq(IqError::Stopped).into());
-        }
-        let (key, now, mut rng) = (row.key.clone(), self.ctx.clock.wall_ms(), self.ctx.chance.fork());
-        Ok(self.ctx.store.write(move |tx| peer::seal(tx, &key, now, &mut rng)).await?)
-    }
-
-    async fn not_prepared(&self, row: &Outgoing, error: &NotPrepared) -> Result<(), StoreError> {
-        let now = self.ctx.clock.now();
-        let wait = match error {
-            NotPrepared::Devices(DevicesError::Throttled(wait)) => Some(*wait),
-            NotPrepared::Devices(DevicesError::Iq(IqError::Refused { code: 429, backoff, .. })) => {
-                Some(Duration::from_secs(backoff.unwrap_or(60)))
-            }
-            NotPrepared::Devices(DevicesError::Iq(IqError::Refused { code, .. })) if *code < 500 => None,
-            NotPrepared::Devices(DevicesError::Iq(_)) => Some(LATER),
-            NotPrepared::Encrypt(NotEncrypted::Nobody) => {
-                // The list was stale, perhaps: ask once more.
-                self.forget_list(row).await?;
-                let first = self.outbox.lock().retried.insert(row.seq);
-                first.then_some(Duration::ZERO)
-            }
-            _ => None,
-        };
-        if let Some(wait) = wait {
-            self.outbox.lock().later.insert(row.seq, now + wait);
-            return Ok(());
-        }
-        tracing::warn!(%error, id = row.message_id, "a message could not be prepared");
-        let detail = error.to_string();
-        self.end(&row.key, move |tx, row, now| settle::fail(tx, row, None, &detail, now)).await
-    }
-
-    async fn forget_list(&self, row: &Outgoing) -> Result<(), StoreError> {
-        let chat = row.chat.clone();
-        self.ctx.store.write(move |tx| tx.delete_device_list(&chat).map(drop)).await
-    }
-
-    /// Ends a row in a transaction of its own.
-    async fn end(
+    /// Ends a row in a transaction of its own, if it is open still.
+    pub(super) async fn end(
         &self,
-        key: &str,
+        row: &Outgoing,
         how: impl FnOnce(&mut crate::store::Tx<'_>, &mut Outgoing, i64) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
-        let (key, now) = (key.to_owned(), self.ctx.clock.wall_ms());
+        let (key, now) = (row.key.clone(), self.ctx.clock.wall_ms());
         self.ctx
             .store
             .write(move |tx| match tx.outgoing(&key)? {
@@ -291,176 +312,26 @@ impl Messaging {
                 _ => Ok(()),
             })
             .await?;
+        let mut inner = self.outbox.lock();
+        inner.forget(row.seq);
+        inner.retried.remove(&row.seq);
+        drop(inner);
         self.outbox.settle();
         self.ctx.inbox.notify_waiters();
         Ok(())
     }
 
-    /// Device lists, sessions, then the transaction.
-    async fn prepare(&self, row: &Outgoing) -> Result<Fanned, NotPrepared> {
-        let to = settle::chat_of(row).ok_or(NotPrepared::BadRecipient)?;
-        let own = self.ctx.store.read(Own::load).await?.ok_or(DevicesError::NotLinked)?;
-        let users = [to.clone(), own.pn.to_user()];
-        self.devices.lists(&users, false).await?;
-        let mut plan = self.plan(&to).await?;
-        let set_up = self.devices.sessions(&plan.all()).await?;
-        if set_up.own_phone_changed {
-            return Err(DevicesError::Iq(IqError::Stopped).into());
-        }
-        if !set_up.gone.is_empty() || self.lacks_phone(&plan).await? {
-            self.devices.lists(&users, true).await?;
-            plan = self.plan(&to).await?;
-            self.devices.sessions(&plan.all()).await?;
-        }
-        let (key, now, mut rng) = (row.key.clone(), self.ctx.clock.wall_ms(), self.ctx.chance.fork());
-        let fanned = self.ctx.store.write(move |tx| {
-            let own = Own::load(tx)?.ok_or(NotEncrypted::BadMessage)?;
-            let mut row = tx.outgoing(&key)?.ok_or(NotEncrypted::BadMessage)?;
-            encrypt::fan_out(tx, &own, &mut row, &plan, now, &mut rng)
-        });
-        Ok(fanned.await?)
-    }
-
-    pub(super) async fn plan(&self, to: &Jid) -> Result<plan::Plan, DevicesError> {
-        let to = to.clone();
-        self.ctx
-            .store
-            .read(move |tx| {
-                let own = Own::load(tx)?.ok_or(DevicesError::NotLinked)?;
-                Ok(plan::plan(tx, &own, &to)?)
-            })
-            .await
-    }
-
-    /// Whether the recipient's phone has no session, so that the chat would stay empty there.
-    async fn lacks_phone(&self, plan: &plan::Plan) -> Result<bool, StoreError> {
-        let phone = plan.theirs.iter().find(|device| device.device() == 0).cloned();
-        let Some(phone) = phone else { return Ok(false) };
-        let now = self.ctx.clock.wall_ms();
-        self.ctx
-            .store
-            .write(move |tx| {
-                let key = address::key(&address::canonical(tx, &phone)?);
-                Ok::<_, StoreError>(!session::can_send(tx, &key, now)?)
-            })
-            .await
-    }
-
-    /// Hands the durable bytes to the connection and waits elsewhere for the server's word.
-    async fn transmit(&self, row: &Outgoing, bytes: Vec<u8>) {
+    /// Hands durable bytes to the connection and waits elsewhere for the server's word. `again`: once more, if it does
+    /// not come.
+    pub(super) async fn transmit(&self, row: &Outgoing, bytes: Vec<u8>, again: bool) {
         let waiter = self.acks.expect("message", &row.message_id);
-        self.outbox.lock().in_flight.insert(row.seq);
+        self.outbox.sent(row.seq);
         if self.ctx.send_bytes(bytes).await.is_err() {
-            self.outbox.lock().in_flight.remove(&row.seq);
-            self.outbox.lock().later.insert(row.seq, self.ctx.clock.now() + LATER);
+            let mut inner = self.outbox.lock();
+            inner.in_flight.remove(&row.seq);
+            inner.later.insert(row.seq, self.ctx.clock.now() + LATER);
             return;
         }
-        self.job(Job::Await { key: row.key.clone(), seq: row.seq, waiter, again: true }).await;
-    }
-
-    /// Waits for the ack of a message and does what it demands.
-    pub(crate) async fn await_ack(
-        &self,
-        key: String,
-        seq: u64,
-        waiter: Waiter,
-        again: bool,
-    ) -> Result<(), StoreError> {
-        let ack = match waiter.wait(&self.ctx.clock).await {
-            Ok(ack) => ack,
-            Err(NoAck::Disconnected) => {
-                self.outbox.lock().in_flight.remove(&seq);
-                self.outbox.wake();
-                return Ok(());
-            }
-            Err(NoAck::Timeout) if again => return self.send_again(&key, seq, false).await,
-            // The row stays under way: the next connection sends it again.
-            Err(NoAck::Timeout) => return Ok(()),
-        };
-        let (own_key, now, taken) = (key.clone(), self.ctx.clock.wall_ms(), ack.clone());
-        let after = self
-            .ctx
-            .store
-            .write(move |tx| match Own::load(tx)? {
-                Some(own) => settle::settle(tx, &own, &own_key, &taken, now),
-                None => Ok(After::Nothing),
-            })
-            .await?;
-        self.outbox.settle();
-        self.ctx.inbox.notify_waiters();
-        if after != After::Nothing {
-            tracing::info!(?after, "the server's word on a message");
-        }
-        if ack.refresh_lid
-            && let Some(user) = ack.from.clone()
-        {
-            self.job(Job::LearnLid(user)).await;
-        }
-        match after {
-            After::Again(wait) => {
-                self.ctx.clock.sleep(wait).await;
-                return self.send_again(&key, seq, false).await;
-            }
-            After::Pause(backoff) => self.pause(backoff),
-            After::ReachMissed => self.job(Job::ReachMissed(key)).await,
-            After::IssueToken => {
-                if let Some(user) = ack.from {
-                    self.job(Job::IssueToken(user)).await;
-                }
-            }
-            After::Anew | After::Nothing => {}
-        }
-        self.outbox.lock().in_flight.remove(&seq);
-        self.outbox.wake();
-        Ok(())
-    }
-
-    /// The identical bytes once more.
-    async fn send_again(&self, key: &str, seq: u64, again: bool) -> Result<(), StoreError> {
-        let (name, now) = (key.to_owned(), self.ctx.clock.wall_ms());
-        let row = self
-            .ctx
-            .store
-            .write(move |tx| {
-                let Some(mut row) = tx.outgoing(&name)? else { return Ok(None) };
-                row.attempts = row.attempts.saturating_add(1);
-                row.last_attempt_at = Some(now);
-                tx.put_outgoing(&row)?;
-                Ok::<_, StoreError>(Some(row))
-            })
-            .await?;
-        let Some((row, stanza)) = row.and_then(|row| Some((row.clone(), row.stanza?))) else { return Ok(()) };
-        let waiter = self.acks.expect("message", &row.message_id);
-        if self.ctx.send_bytes(stanza.expose().to_vec()).await.is_ok() {
-            self.job(Job::Await { key: key.to_owned(), seq, waiter, again }).await;
-        }
-        Ok(())
-    }
-
-    /// 60 s without a number, doubling to an hour.
-    fn pause(&self, backoff: Option<u64>) {
-        let mut inner = self.outbox.lock();
-        let doubled = (inner.last_pause * 2).clamp(Duration::from_secs(60), Duration::from_secs(3600));
-        inner.last_pause = backoff.map_or(doubled, |s| Duration::from_secs(s.min(86_400)));
-        inner.paused = Some(self.ctx.clock.now() + inner.last_pause);
-    }
-
-    /// With every message the contact gets a token of ours, if it has none of this period.
-    async fn offer_token(&self, row: &Outgoing) -> Result<(), StoreError> {
-        let Some(chat) = settle::chat_of(row) else { return Ok(()) };
-        let now = self.ctx.clock.wall_ms();
-        let asked = chat.clone();
-        let due = self
-            .ctx
-            .store
-            .read(move |tx| {
-                let own = Own::load(tx)?.is_some_and(|own| own.is_own(&asked));
-                if own { Ok(None) } else { token::due(tx, &asked, now) }
-            })
-            .await?;
-        if due.is_some() {
-            self.job(Job::IssueToken(chat)).await;
-        }
-        Ok(())
+        self.job(Job::Await { key: row.key.clone(), seq: row.seq, waiter, again }).await;
     }
 }

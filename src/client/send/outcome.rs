@@ -1,6 +1,8 @@
 //! What became of a send, in the caller's terms (protocol 05a §12).
 
-use crate::store::{Outgoing, OutgoingState, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Outgoing, OutgoingState, StoreError, UnixMillis};
 
 /// A send was not accepted; nothing was written.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -14,6 +16,9 @@ pub enum SendError {
     /// The message has no content, or several.
     #[error("a message must have exactly one content")]
     BadContent,
+    /// An edit comes later than the window after its original, or the original is not known (05a §1).
+    #[error("the message is too old to be edited, or is not known")]
+    TooLateToEdit,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -35,6 +40,8 @@ pub enum SendOutcome {
     Sent {
         /// The server's time, Unix seconds.
         server_time: Option<i64>,
+        /// The recipient's phone could not be encrypted for: the chat stays empty there until it asks again.
+        phone_missed: bool,
     },
     /// It was refused or given up.
     Failed {
@@ -42,13 +49,17 @@ pub enum SendOutcome {
         why: Refusal,
         /// What a person should know.
         detail: String,
+        /// When the reason ends, where that is known.
+        until: Option<UnixMillis>,
     },
     /// It is not known whether the server has it; it is not sent again by itself.
     Unknown,
 }
 
 /// Why a message was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Refusal {
     /// 400: our stanza was wrong.
     Malformed,
@@ -74,26 +85,50 @@ pub enum Refusal {
     Other(u32),
     /// No device of the recipient could be reached.
     Unreachable,
+    /// The server found several stanzas for this chat wrong: nothing is sent there for a while (05d §10).
+    ChatStopped,
+    /// The edit's original is too old by now, or was never sent (05a §1).
+    TooLateToEdit,
+    /// The caller took it back before it left.
+    Cancelled,
 }
 
+/// Our own reasons, by the name that the store keeps.
+const OWN: [(Refusal, &str); 4] = [
+    (Refusal::Unreachable, "unreachable"),
+    (Refusal::ChatStopped, "chat_stopped"),
+    (Refusal::TooLateToEdit, "too_late_to_edit"),
+    (Refusal::Cancelled, "cancelled"),
+];
+
 impl Refusal {
-    /// The meaning of a code.
+    /// The meaning of the server's code.
     #[must_use]
-    pub fn of(code: Option<u32>) -> Self {
+    pub fn of(code: u32) -> Self {
         match code {
-            None => Self::Unreachable,
-            Some(400) => Self::Malformed,
-            Some(403 | 405) => Self::NotAllowed,
-            Some(404) => Self::NotFound,
-            Some(406) => Self::NotAcceptable,
-            Some(421) => Self::StaleAddressing,
-            Some(463) => Self::NotTrusted,
-            Some(473) => Self::BusinessContent,
-            Some(475) => Self::ChatCap,
-            Some(479) => Self::Schema,
-            Some(500 | 503) => Self::Server,
-            Some(other) => Self::Other(other),
+            400 => Self::Malformed,
+            403 | 405 => Self::NotAllowed,
+            404 => Self::NotFound,
+            406 => Self::NotAcceptable,
+            421 => Self::StaleAddressing,
+            463 => Self::NotTrusted,
+            473 => Self::BusinessContent,
+            475 => Self::ChatCap,
+            479 => Self::Schema,
+            500 | 503 => Self::Server,
+            other => Self::Other(other),
         }
+    }
+
+    /// The stable name of one of our own reasons.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        OWN.iter().find(|(why, _)| *why == self).map(|(_, name)| *name)
+    }
+
+    /// The reason of a row that failed.
+    pub(crate) fn of_row(row: &Outgoing) -> Self {
+        let named = || OWN.iter().find(|(_, name)| row.why.as_deref() == Some(name)).map(|(why, _)| *why);
+        row.error.map(Self::of).or_else(named).unwrap_or(Self::Unreachable)
     }
 }
 
@@ -103,9 +138,10 @@ pub(crate) fn of(row: &Outgoing) -> Option<SendOutcome> {
         OutgoingState::Queued | OutgoingState::Encrypted => None,
         OutgoingState::Unknown => Some(SendOutcome::Unknown),
         OutgoingState::Failed => Some(SendOutcome::Failed {
-            why: Refusal::of(row.error),
+            why: Refusal::of_row(row),
             detail: row.detail.clone().unwrap_or_default(),
+            until: row.until,
         }),
-        _ => Some(SendOutcome::Sent { server_time: row.server_time }),
+        _ => Some(SendOutcome::Sent { server_time: row.server_time, phone_missed: row.phone_missed }),
     }
 }

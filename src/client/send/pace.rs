@@ -1,10 +1,14 @@
-//! How fast an account writes (protocol 05d §10): a pause between two messages, and so many in a minute. Pure.
+//! How fast an account writes (protocol 05d §10): a pause between two messages, so many in a minute, and the
+//! server's own word. Time is an argument; what is kept across restarts is [`Kept`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use rand_core::Rng;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+use crate::store::{StoreError, Tx, UnixMillis};
 
 /// The limits. They are below the service's; loosening them is for servers of one's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,19 +27,85 @@ impl Default for Pacing {
     }
 }
 
-/// What was sent lately.
+/// What was sent lately, and what the server said to it.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     sent: VecDeque<Instant>,
     next: Option<Instant>,
+    /// The server wants nothing before.
+    paused: Option<Instant>,
+    /// The last pause that the server gave no number for, or gave.
+    last_pause: Duration,
+}
+
+/// The longest pause that a server's number can mean.
+const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
+
+/// A sliding window.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A [`Pace`] as the store keeps it, so that a restart does not begin anew. Wall times in milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    sent: Vec<UnixMillis>,
+    next: Option<UnixMillis>,
+    paused: Option<UnixMillis>,
+    last_pause_s: u64,
+}
+
+const SETTING: &str = "send.pace";
+
+impl Kept {
+    /// What the store has; a damaged one counts as none.
+    pub(crate) fn load(tx: &Tx<'_>) -> Result<Self, StoreError> {
+        let kept = tx.setting(SETTING)?;
+        Ok(kept.and_then(|kept| serde_json::from_slice(kept.expose()).ok()).unwrap_or_default())
+    }
+
+    /// Writes it, in the transaction of what leaves.
+    pub(crate) fn save(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        // Plain data: writing it can't fail.
+        tx.set_setting(SETTING, Some(&serde_json::to_vec(self).unwrap_or_default()))
+    }
 }
 
 impl Pace {
+    /// Goes on where another process stopped. A wall clock that was set in between can make waiting longer by at most
+    /// the time that is waited for anyway.
+    pub(crate) fn resumed(kept: &Kept, pacing: &Pacing, now: Instant, wall: UnixMillis) -> Self {
+        let span = |ms: i64, most: Duration| Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(most);
+        let ahead = |at: UnixMillis, most| now + span(at.saturating_sub(wall), most);
+        let sent = kept.sent.iter().filter(|at| wall.saturating_sub(**at) < 60_000);
+        let ago = |at: &UnixMillis| now.checked_sub(span(wall.saturating_sub(*at), MINUTE)).unwrap_or(now);
+        Self {
+            sent: sent.map(ago).collect(),
+            next: kept.next.map(|at| ahead(at, pacing.gap + pacing.jitter)),
+            paused: kept.paused.map(|at| ahead(at, LONGEST_PAUSE)),
+            last_pause: Duration::from_secs(kept.last_pause_s),
+        }
+    }
+
+    /// For the store.
+    pub(crate) fn kept(&self, now: Instant, wall: UnixMillis) -> Kept {
+        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        let wall_of = |at: &Instant| {
+            let (ahead, ago) = (at.saturating_duration_since(now), now.saturating_duration_since(*at));
+            wall.saturating_add(millis(ahead)).saturating_sub(millis(ago))
+        };
+        let lately = |at: &&Instant| now.saturating_duration_since(**at) < MINUTE;
+        Kept {
+            sent: self.sent.iter().filter(lately).map(wall_of).collect(),
+            next: self.next.as_ref().map(wall_of),
+            paused: self.paused.as_ref().filter(|until| **until > now).map(wall_of),
+            last_pause_s: self.last_pause.as_secs(),
+        }
+    }
+
     /// When the next message may go.
     pub(crate) fn due(&self, pacing: &Pacing, now: Instant) -> Instant {
         let minute = self.sent.len().checked_sub(pacing.per_minute).and_then(|at| self.sent.get(at));
-        let minute = minute.map_or(now, |sent| *sent + Duration::from_secs(60));
-        self.next.map_or(now, |next| next.max(now)).max(minute)
+        let minute = minute.map_or(now, |sent| *sent + MINUTE);
+        [self.next, self.paused].into_iter().flatten().fold(now, Instant::max).max(minute)
     }
 
     /// A message goes.
@@ -46,6 +116,19 @@ impl Pace {
         while self.sent.len() > pacing.per_minute.max(1) {
             self.sent.pop_front();
         }
+    }
+
+    /// The server took no message (429): nothing before `backoff` seconds are over; without a number 60 s, doubling to
+    /// an hour.
+    pub(crate) fn pause(&mut self, backoff: Option<u64>, now: Instant) {
+        let doubled = (self.last_pause * 2).clamp(MINUTE, Duration::from_secs(3600));
+        self.last_pause = backoff.map_or(doubled, |s| Duration::from_secs(s).min(LONGEST_PAUSE));
+        self.paused = Some(now + self.last_pause);
+    }
+
+    /// The server takes messages again: the next pause begins small. Whether that is news.
+    pub(crate) fn is_taken(&mut self) -> bool {
+        !std::mem::take(&mut self.last_pause).is_zero()
     }
 }
 
@@ -59,17 +142,25 @@ pub(crate) struct Bucket {
 const BURST: f64 = 20.0;
 const PER_SECOND: f64 = 10.0 / 60.0;
 
+/// So many may wait in one chat; the last one of them then waits less than half an hour.
+const MOST_WAITING: f64 = 256.0;
+
 impl Bucket {
     pub(crate) fn new(now: Instant) -> Self {
         Self { tokens: BURST, at: now }
     }
 
     /// Takes a token now, or says how long to wait for it; a waiting one is taken in advance, so that order is kept.
-    pub(crate) fn take(&mut self, now: Instant) -> Duration {
+    /// `None`: too many wait already.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Duration> {
         let gained = now.saturating_duration_since(self.at).as_secs_f64() * PER_SECOND;
-        self.tokens = (self.tokens + gained).min(BURST) - 1.0;
+        self.tokens = (self.tokens + gained).min(BURST);
         self.at = now;
-        Duration::from_secs_f64((-self.tokens).max(0.0) / PER_SECOND)
+        if self.tokens - 1.0 < -MOST_WAITING {
+            return None;
+        }
+        self.tokens -= 1.0;
+        Some(Duration::from_secs_f64((-self.tokens).max(0.0) / PER_SECOND))
     }
 }
 
@@ -97,8 +188,51 @@ mod tests {
     fn a_hundred_resends_at_once_are_twenty_and_the_rest_waits() {
         let now = Instant::now();
         let mut bucket = Bucket::new(now);
-        let waits: Vec<Duration> = (0..100).map(|_| bucket.take(now)).collect();
+        let waits: Vec<Duration> = (0..100).map(|_| bucket.take(now).unwrap()).collect();
         assert_eq!(waits.iter().filter(|wait| wait.is_zero()).count(), 20);
         assert!(waits[20] > Duration::from_secs(5) && waits[99] > waits[20]);
+        let more = (0..1000).filter_map(|_| bucket.take(now)).count();
+        assert_eq!(more, 256 - 80, "no more than that wait");
+    }
+
+    #[test]
+    fn what_was_sent_before_a_restart_counts_after_it() {
+        let pacing = Pacing { per_minute: 3, ..Pacing::default() };
+        let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(1);
+        let mut pace = Pace::default();
+        let start = Instant::now();
+        let at = |s: u64| start + Duration::from_secs(s);
+        for s in [0, 10, 20] {
+            pace.sends(&pacing, at(s), &mut rng);
+        }
+        let kept = pace.kept(at(21), 1_000_021_000);
+        let bytes = serde_json::to_vec(&kept).unwrap();
+        let kept: Kept = serde_json::from_slice(&bytes).unwrap();
+        // Ten seconds later, in another process with another monotonic clock.
+        let (now, wall) = (at(500), 1_000_031_000);
+        let resumed = Pace::resumed(&kept, &pacing, now, wall);
+        assert_eq!(resumed.due(&pacing, now), now + Duration::from_secs(29));
+        // A clock that was set back makes nobody wait longer than a minute.
+        let resumed = Pace::resumed(&kept, &pacing, now, wall - 86_400_000);
+        assert!(resumed.due(&pacing, now) <= now + Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_pause_without_a_number_doubles_until_a_message_is_taken_and_outlives_a_restart() {
+        let (pacing, now) = (Pacing::default(), Instant::now());
+        let mut pace = Pace::default();
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            pace.pause(None, now);
+            waits.push((pace.due(&pacing, now) - now).as_secs());
+        }
+        assert_eq!(waits, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        let resumed = Pace::resumed(&pace.kept(now, 5_000), &pacing, now, 5_000);
+        assert_eq!(resumed.due(&pacing, now), now + Duration::from_secs(3600));
+        assert!(pace.is_taken() && !pace.is_taken());
+        pace.pause(None, now);
+        assert_eq!(pace.due(&pacing, now), now + Duration::from_secs(60));
+        pace.pause(Some(1_000_000), now);
+        assert_eq!(pace.due(&pacing, now), now + LONGEST_PAUSE);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::client::devices::own::{Own, is_pn_family};
 use crate::client::devices::{address, devices_of};
+use crate::client::properties::{Properties, Property};
 use crate::store::{StoreError, Tx};
 use crate::wire::Jid;
 
@@ -30,8 +31,8 @@ impl Plan {
 /// The address of a chat on the wire: the LID where it is known and the account lives under LIDs.
 pub(crate) fn chat(tx: &Tx<'_>, own: &Own, to: &Jid) -> Result<Jid, StoreError> {
     let to = to.to_user();
-    let migrated = own.lid.is_some() && tx.setting(UNMIGRATED)?.is_none();
-    if migrated {
+    let by_lid = own.lid.is_some() && (is_migrated(tx, own)? || tx.setting(UNMIGRATED)?.is_none());
+    if by_lid {
         return if own.is_own(&to) {
             Ok(own.lid.as_ref().map_or(to, Jid::to_user))
         } else {
@@ -42,6 +43,11 @@ pub(crate) fn chat(tx: &Tx<'_>, own: &Own, to: &Jid) -> Result<Jid, StoreError> 
         return Ok(to);
     }
     Ok(address::other_form(tx, &to)?.unwrap_or(to))
+}
+
+/// Whether there is evidence that the account's 1:1 chats live under LIDs. It outweighs the mark.
+pub(crate) fn is_migrated(tx: &Tx<'_>, own: &Own) -> Result<bool, StoreError> {
+    Ok(own.migrated || Properties::load(tx)?.is_on(Property::LidMigrated))
 }
 
 /// The server refused the LID form (400) of an account without migration evidence.

@@ -23,9 +23,6 @@ const REQUESTS: u32 = 10;
 /// A device's session is made anew at most this often, in milliseconds.
 const RECREATE: UnixMillis = 60 * 60 * 1000;
 
-/// The longest wait of a resend in its queue.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(3600);
-
 /// What a request leads to.
 #[derive(Debug)]
 enum Answer {
@@ -47,6 +44,9 @@ impl Messaging {
         if asked.count >= TOO_MANY {
             return Ok(());
         }
+        // One worker for each (chat, id, requester).
+        let name = format!("{} {} {}", asked.from, asked.requester(), asked.id);
+        let Some(_alone) = self.answering.begin(name) else { return Ok(()) };
         let (now, mut rng) = (self.ctx.clock.wall_ms(), self.ctx.chance.fork());
         let request = asked.clone();
         let answer = self.ctx.store.write(move |tx| judge(tx, &request, now, &mut rng)).await?;
@@ -63,10 +63,10 @@ impl Messaging {
             Answer::Send { key, chat, fetch } => (key, chat, fetch),
         };
         // Nothing is dropped in a 1:1 chat: the excess waits its turn.
-        let wait = self.outbox.bucket(&chat.to_string(), self.ctx.clock.now());
-        if wait > LONGEST {
+        let Some(wait) = self.outbox.bucket(&chat.to_string(), self.ctx.clock.now()) else {
+            tracing::warn!("too many resends wait in this chat: one is dropped");
             return Ok(());
-        }
+        };
         self.ctx.clock.sleep(wait).await;
         if !self.ready().await {
             return Ok(());
@@ -171,12 +171,12 @@ fn with_keys(
         Some(Ok(bundle)) => bundle,
     };
     // What waited in the queue may be old: it counts only if it fits the session that we have.
-    if asked.offline && known != asked.registration_id {
+    if asked.offline && (known.is_none() || known != asked.registration_id) {
         tx.delete_session(&key)?;
         return Ok(Keys::Fine);
     }
     Ok(match setup::install(tx, own, device, bundle, now, rng)? {
-        Installed::Yes => Keys::Fine,
+        Installed::Yes { .. } => Keys::Fine,
         Installed::No => Keys::Reject,
         Installed::OwnPhoneChanged => Keys::OwnPhoneChanged,
     })

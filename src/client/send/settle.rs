@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::client::devices::own::{Own, is_lid_family};
 use crate::client::event::{Event, Progress, SendState};
 use crate::client::receive::receipts::forms;
-use crate::client::send::{peer, plan};
+use crate::client::send::release::Refused;
+use crate::client::send::{peer, plan, wrong};
 use crate::stanza::ack::ServerAck;
-use crate::store::{Outgoing, OutgoingState, StoreError, Tx, UnixMillis};
+use crate::store::{Missed, Outgoing, OutgoingState, StoreError, Tx, UnixMillis};
 use crate::wire::Jid;
 
 /// How long the devices that were missed are reached, in milliseconds.
@@ -43,7 +44,7 @@ pub(crate) fn settle(
     };
     let lid_addressed = ack.from.as_ref().is_some_and(is_lid_family);
     match code {
-        400 if lid_addressed && !own.migrated && row.attempts <= 1 => {
+        400 if lid_addressed && !plan::is_migrated(tx, own)? && row.attempts <= 1 => {
             plan::mark_unmigrated(tx, true)?;
             requeue(tx, &mut row)?;
             Ok(After::Anew)
@@ -52,9 +53,15 @@ pub(crate) fn settle(
             // The row stays as it is and goes again with the same bytes.
             Ok(After::Pause(ack.backoff))
         }
-        500 | 503 if row.attempts <= 1 => Ok(After::Again(Duration::from_secs(5))),
+        500 | 503 if row.attempts <= 1 => {
+            let wait = ack.backoff.map_or(0, |s| s.min(86_400)).max(5);
+            Ok(After::Again(Duration::from_secs(wait)))
+        }
         code => {
             let to_phone = peer::is_peer(&row);
+            if matches!(code, 400 | 479) && !to_phone {
+                wrong::note(tx, &row.chat, now)?;
+            }
             if code == 463 && !lid_addressed && !to_phone {
                 // A migrated account's chats by number are refused like that.
                 plan::mark_unmigrated(tx, false)?;
@@ -83,15 +90,18 @@ fn meaning(code: u32) -> &'static str {
 fn sent(tx: &mut Tx<'_>, row: &mut Outgoing, ack: &ServerAck, now: UnixMillis) -> Result<After, StoreError> {
     row.server_time = ack.t.and_then(|t| i64::try_from(t).ok());
     row.stanza = None;
-    let missed = ack.phash.is_some() && row.reach_missed_until.is_none() && !peer::is_peer(row);
-    if missed {
-        row.reach_missed_until = Some(now.saturating_add(REACH));
+    let hash = ack.phash.clone().filter(|_| row.reach_missed_until.is_none() && !peer::is_peer(row));
+    let missed = hash.is_some();
+    if let Some(hash) = hash {
+        let until = now.saturating_add(REACH);
+        row.reach_missed_until = Some(until);
+        tx.put_missed(row.seq, &Missed { key: row.key.clone(), hash, until, stanza: None })?;
     }
     // A receipt may have come before the ack.
     row.state = row.state.max(OutgoingState::Sent);
     tx.put_outgoing(row)?;
     let timestamp = row.server_time.unwrap_or(now / 1000);
-    tell(tx, row, SendState::Sent { timestamp }, now)?;
+    tell(tx, row, SendState::Sent { timestamp, phone_missed: row.phone_missed }, now)?;
     Ok(if missed { After::ReachMissed } else { After::Nothing })
 }
 
@@ -101,6 +111,7 @@ pub(crate) fn revoked(tx: &mut Tx<'_>, chat: &Jid, message_id: &str) -> Result<(
         if let Some(mut row) = tx.outgoing_message(&form, message_id)? {
             row.reach_missed_until = Some(0);
             tx.put_outgoing(&row)?;
+            tx.settle_missed(row.seq)?;
         }
     }
     Ok(())
@@ -119,7 +130,7 @@ pub(crate) fn confirmed(
     let before = tx.outgoing_message(chat, message_id)?.map(|row| row.state);
     let Some(row) = tx.raise_outgoing(chat, message_id, state)? else { return Ok(()) };
     if before.is_some_and(|before| before.is_open() || before == OutgoingState::Unknown) {
-        tell(tx, &row, SendState::Sent { timestamp }, now)?;
+        tell(tx, &row, SendState::Sent { timestamp, phone_missed: row.phone_missed }, now)?;
     }
     Ok(())
 }
@@ -138,12 +149,29 @@ pub(crate) fn fail(
     detail: &str,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
-    row.state = OutgoingState::Failed;
-    row.stanza = None;
     row.error = code;
     row.detail = Some(detail.to_owned());
+    failed(tx, row, now)
+}
+
+/// Ends a row for a reason of our own.
+pub(crate) fn refuse(
+    tx: &mut Tx<'_>,
+    row: &mut Outgoing,
+    refused: &Refused,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    row.why = refused.why.name().map(str::to_owned);
+    row.detail = Some(refused.detail.clone());
+    row.until = refused.until;
+    failed(tx, row, now)
+}
+
+fn failed(tx: &mut Tx<'_>, row: &mut Outgoing, now: UnixMillis) -> Result<(), StoreError> {
+    row.state = OutgoingState::Failed;
+    row.stanza = None;
     tx.put_outgoing(row)?;
-    tell(tx, row, SendState::Failed { code, detail: detail.to_owned() }, now)
+    SendState::of(row).map_or(Ok(()), |state| tell(tx, row, state, now))
 }
 
 /// Ends a row whose outcome is not known.

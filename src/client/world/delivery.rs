@@ -13,7 +13,7 @@ async fn a_text_reaches_every_device_of_both_sides_and_receipts_come_back() {
     let (b0, b1) = (world.device(&b, 0).await, world.device(&b, 1).await);
     let accepted = a1.messaging.send_text(&b.pn, "hello", "key").await.unwrap();
     let outcome = a1.messaging.outcome("key").await.unwrap().unwrap();
-    assert!(matches!(outcome, SendOutcome::Sent { server_time: Some(_) }));
+    assert!(matches!(outcome, SendOutcome::Sent { server_time: Some(_), phone_missed: false }));
     world.settle().await;
 
     for device in [&b0, &b1] {

@@ -52,6 +52,12 @@ impl KeyIndexList {
     }
 }
 
+/// Whether `signature` over the serialized list (`details`) is by the account's key.
+#[must_use]
+pub fn is_signed(account: &PublicKey, details: &[u8], signature: &[u8]) -> bool {
+    xeddsa::verify(account, &[&PREFIX, details], signature)
+}
+
 /// A list whose signature is not checked yet.
 #[derive(Debug, Clone)]
 pub struct Signed {
@@ -94,7 +100,7 @@ impl Signed {
     /// # Errors
     /// [`AdvError`].
     pub fn verify(&self, account: &PublicKey) -> Result<KeyIndexList, AdvError> {
-        if !xeddsa::verify(account, &[&PREFIX, &self.details], &self.signature) {
+        if !is_signed(account, &self.details, &self.signature) {
             return Err(AdvError::Signature);
         }
         self.unverified()

@@ -201,3 +201,11 @@ fn a_device_with_two_numbers_makes_the_record_stale() {
     let stale = apply_change(&record(&[device(0, None)], 5, 7), &user, false, &change, good);
     assert_eq!(stale, Err(Stale::Contradiction));
 }
+
+#[test]
+fn of_twenty_thousand_devices_of_one_user_a_thousand_are_looked_at() {
+    let list = (0..20_000).map(|id| device(id, Some(1))).collect();
+    let update = apply(None, &answer(Some(list), None), good).unwrap();
+    assert!(update.cut);
+    assert_eq!(update.record.devices.len(), MAX_DEVICES);
+}

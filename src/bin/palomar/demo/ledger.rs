@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn accept(book: &mut Book) {
-        let state = SendState::Sent { timestamp: 1 };
+        let state = SendState::Sent { timestamp: 1, phone_missed: false };
         let progress = Progress { key: "hello".into(), chat: "c".into(), id: "ID".into(), state };
         book.event(0, "e0", &Event::Outgoing(progress));
     }
