@@ -17,8 +17,8 @@ use crate::client::line::{Line, NotSent};
 use crate::client::once::Once;
 use crate::client::prekeys::{PrekeyError, Prekeys};
 use crate::client::receive::{self, AskAgain, BATCH, Effect, Env, Guards};
-use crate::client::send::acks::{Acks, Waiter};
 use crate::client::send::Outbox;
+use crate::client::send::acks::{Acks, Waiter};
 use crate::client::send::token::Issue;
 use crate::client::state::State;
 use crate::stanza::ack::ServerAck;
@@ -219,7 +219,8 @@ impl Messaging {
     /// One batch: one transaction, then the answers in order.
     async fn receive(&self, stanzas: Vec<Node>) -> Result<(), StoreError> {
         let (now, server_s) = (self.ctx.clock.wall_ms(), self.ctx.server_ms() / 1000);
-        let (rng, guards, epochs) = (self.ctx.chance.fork(), self.guards.clone(), self.devices.epochs.clone());
+        let (rng, guards, epochs) =
+            (self.ctx.chance.fork(), self.guards.clone(), self.devices.epochs.clone());
         let effects = self
             .ctx
             .store

@@ -36,7 +36,9 @@ mod tests {
     fn one_works_on_a_thing_at_a_time() {
         let once = Once::default();
         let first = once.begin("a".to_owned());
-        assert!(first.is_some() && once.begin("a".to_owned()).is_none() && once.begin("b".to_owned()).is_some());
+        assert!(
+            first.is_some() && once.begin("a".to_owned()).is_none() && once.begin("b".to_owned()).is_some()
+        );
         drop(first);
         assert!(once.begin("a".to_owned()).is_some());
     }

@@ -57,6 +57,9 @@ mod tests {
         let said = Properties(vec![(9435, "1".into()), (24941, "maybe".into()), (865, "60".into())]);
         assert!(said.is_on(Property::LidMigrated));
         assert!(!said.is_on(Property::ComputedTokens) && !said.is_on(Property::IssueToLid));
-        assert_eq!((said.number(Property::ReceivedBucket), said.number(Property::IssuedBucket)), (Some(60), None));
+        assert_eq!(
+            (said.number(Property::ReceivedBucket), said.number(Property::IssuedBucket)),
+            (Some(60), None)
+        );
     }
 }

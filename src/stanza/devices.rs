@@ -246,7 +246,15 @@ fn finish(
     let heard = [indexes.and_then(|i| i.expected_ts), stored.and_then(|r| r.expected_ts)];
     let expected_ts = heard.into_iter().flatten().max().filter(|expected| ts.is_none_or(|ts| *expected > ts));
     let record = Record { devices, ts, expected_ts, raw_id: raw_id.or(stored_raw_id) };
-    Update { record, registered_anew, gone, dropped: Vec::new(), unverified: false, unreadable: false, cut: false }
+    Update {
+        record,
+        registered_anew,
+        gone,
+        dropped: Vec::new(),
+        unverified: false,
+        unreadable: false,
+        cut: false,
+    }
 }
 
 /// A change of a list, from a `devices` notification.

@@ -43,7 +43,8 @@ fn page(tx: &mut Tx<'_>, after: Option<u64>, now_s: i64) -> Result<(Vec<Jid>, Op
     for (_, mut list) in lists {
         let due = due(&list, now_s);
         let name = list.lid.as_ref().or(list.pn.as_ref());
-        let Some(user) = name.and_then(|name| name.parse::<Jid>().ok()).filter(|_| due != Due::Nothing) else {
+        let Some(user) = name.and_then(|name| name.parse::<Jid>().ok()).filter(|_| due != Due::Nothing)
+        else {
             continue;
         };
         if due == Due::DropAndAsk {

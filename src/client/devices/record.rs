@@ -15,11 +15,8 @@ fn seconds(t: u64) -> i64 {
 
 /// A stored list as the rules see it.
 pub(crate) fn read(list: &DeviceList) -> Record {
-    let device = |device: &Device| usync::Device {
-        id: device.id,
-        key_index: device.key_index,
-        hosted: device.hosted,
-    };
+    let device =
+        |device: &Device| usync::Device { id: device.id, key_index: device.key_index, hosted: device.hosted };
     let unsigned = |t: i64| u64::try_from(t).unwrap_or(0);
     Record {
         devices: list.devices.iter().map(device).collect(),
@@ -36,11 +33,8 @@ pub(crate) fn written(
     update: &Update,
     answer: &usync::Devices,
 ) -> Result<DeviceList, StoreError> {
-    let device = |device: &usync::Device| Device {
-        id: device.id,
-        key_index: device.key_index,
-        hosted: device.hosted,
-    };
+    let device =
+        |device: &usync::Device| Device { id: device.id, key_index: device.key_index, hosted: device.hosted };
     let forms = address::both(tx, user)?;
     let signed = answer.key_indexes.as_ref().and_then(|indexes| indexes.signed.clone());
     let record = &update.record;
@@ -72,12 +66,7 @@ pub(crate) fn check(phone: Option<PublicKey>) -> impl FnOnce(&SignedIndexes, boo
 }
 
 /// Forgets what belongs to devices that a change took away: their sessions, identities and sender-key marks.
-pub(crate) fn forget_gone(
-    tx: &mut Tx<'_>,
-    own: &Own,
-    user: &Jid,
-    update: &Update,
-) -> Result<(), StoreError> {
+pub(crate) fn forget_gone(tx: &mut Tx<'_>, own: &Own, user: &Jid, update: &Update) -> Result<(), StoreError> {
     let anew = update.registered_anew && !own.is_own(user);
     if !anew && update.gone.is_empty() {
         return Ok(());

@@ -108,12 +108,7 @@ impl Devices {
 }
 
 /// The canonical addresses of the devices that need a session, each once.
-fn wanted(
-    tx: &mut Tx<'_>,
-    devices: &[Jid],
-    all: bool,
-    now: UnixMillis,
-) -> Result<Vec<Jid>, StoreError> {
+fn wanted(tx: &mut Tx<'_>, devices: &[Jid], all: bool, now: UnixMillis) -> Result<Vec<Jid>, StoreError> {
     let mut wanted: Vec<Jid> = Vec::new();
     for jid in devices {
         let canonical = address::canonical(tx, jid)?;

@@ -213,7 +213,8 @@ mod tests {
         let asked = kinds(&question).unwrap();
         assert_eq!(asked, ["usync", "usync/devices", "usync/lid"]);
         let error = Node::new("error").attr("code", "429").attr("backoff", "7");
-        let result = Node::new("result").child(Node::new("devices").child(error.clone())).child(Node::new("lid"));
+        let result =
+            Node::new("result").child(Node::new("devices").child(error.clone())).child(Node::new("lid"));
         let answer = Node::new("iq").attr("type", "result").child(Node::new("usync").child(result));
         let whole = Node::new("iq").attr("type", "error").child(error);
         let read = |answer: &Node| {

@@ -109,7 +109,12 @@ mod tests {
         let (answer, answered) = oneshot::channel();
         let (number, id) = table.next_id();
         let plaintext = id.clone().into_bytes();
-        table.open(number, Open { plaintext: plaintext.clone(), repeat, answer, kinds: Vec::new(), place: None }).unwrap();
+        table
+            .open(
+                number,
+                Open { plaintext: plaintext.clone(), repeat, answer, kinds: Vec::new(), place: None },
+            )
+            .unwrap();
         (plaintext, answered)
     }
 
@@ -147,7 +152,8 @@ mod tests {
         table.set_stopped(true);
         assert_eq!(waiter.try_recv().unwrap(), Err(IqError::Stopped));
         let (answer, _answered) = oneshot::channel();
-        let late = Open { plaintext: Vec::new(), repeat: Repeat::Never, answer, kinds: Vec::new(), place: None };
+        let late =
+            Open { plaintext: Vec::new(), repeat: Repeat::Never, answer, kinds: Vec::new(), place: None };
         assert_eq!(table.open(9, late), Err(IqError::Stopped));
     }
 

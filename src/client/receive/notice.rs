@@ -24,7 +24,7 @@ pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), 
         Some("encrypt") => encrypt(tx, env, node)?,
         Some("devices") => {
             notification::devices(tx, &own, &env.epochs, node, env.now)? == notification::Taken::Yes
-        },
+        }
         Some("account_sync") => {
             notification::own_devices(tx, &own, &env.epochs, node, env.now)?;
             true

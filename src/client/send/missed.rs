@@ -125,7 +125,13 @@ impl Messaging {
     }
 
     /// Sends it and waits for the server's word. Without one it goes again on the next connection.
-    async fn send_second(&self, seq: u64, row: &Outgoing, to: &Jid, bytes: Vec<u8>) -> Result<(), DevicesError> {
+    async fn send_second(
+        &self,
+        seq: u64,
+        row: &Outgoing,
+        to: &Jid,
+        bytes: Vec<u8>,
+    ) -> Result<(), DevicesError> {
         let waiter = self.acks.expect("message", &row.message_id);
         if self.ctx.send_bytes(bytes).await.is_err() {
             return Ok(());

@@ -205,7 +205,8 @@ impl Messaging {
         let mut after: Option<String> = None;
         loop {
             let begin = after.clone();
-            let names = self.ctx.store.read(move |tx| tx.contacts_with_tokens(begin.as_deref(), PAGE)).await?;
+            let names =
+                self.ctx.store.read(move |tx| tx.contacts_with_tokens(begin.as_deref(), PAGE)).await?;
             let Some(last) = names.last() else { return Ok(()) };
             after = Some(last.clone());
             for name in names {

@@ -50,11 +50,13 @@ pub(crate) fn stopped(tx: &Tx<'_>, row: &Outgoing, now: UnixMillis) -> Result<Op
         return Ok(None);
     }
     let chat = name(tx, &row.chat)?;
-    let times: Vec<UnixMillis> = entries.into_iter().filter(|(_, of)| *of == chat).map(|(at, _)| at).collect();
+    let times: Vec<UnixMillis> =
+        entries.into_iter().filter(|(_, of)| *of == chat).map(|(at, _)| at).collect();
     Ok(until(&times).filter(|until| now < *until).map(|until| Refused {
         why: Refusal::ChatStopped,
-        detail: "the server found several of our stanzas for this chat wrong; nothing is sent there for a day"
-            .to_owned(),
+        detail:
+            "the server found several of our stanzas for this chat wrong; nothing is sent there for a day"
+                .to_owned(),
         until: Some(until),
     }))
 }
