@@ -106,6 +106,17 @@ pub enum PhoneMode {
     Stub,
 }
 
+/// Files in place of the judge's built-in tables, of the same columns (09 §23.1).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JudgeTables {
+    /// Shapes of stanzas.
+    pub stanzas: Option<PathBuf>,
+    /// Messages of the schema.
+    pub schema: Option<PathBuf>,
+    /// Enums of the schema.
+    pub enums: Option<PathBuf>,
+}
+
 /// The configuration of one simulator. A listener whose address is `None` is off.
 #[derive(Debug, Clone)]
 pub struct SimConfig {
@@ -153,6 +164,8 @@ pub struct SimConfig {
     pub usync_delta: bool,
     /// Who plays the phones.
     pub phones: PhoneMode,
+    /// What clients are judged by.
+    pub judge: JudgeTables,
 }
 
 impl Default for SimConfig {
@@ -182,6 +195,7 @@ impl Default for SimConfig {
             companions_max: 4,
             usync_delta: false,
             phones: PhoneMode::Real,
+            judge: JudgeTables::default(),
         }
     }
 }

@@ -26,14 +26,15 @@ pub use admin::{
     AccountInfo, Admin, AdminError, ConnectionInfo, DeviceInfo, Expectation, Info, Kick, Linked, PhoneInfo,
     Sent, TrafficFilter,
 };
-pub use config::{CertMode, ClockMode, ConfigError, IkMode, PhoneMode, Profile, SimConfig};
+pub use config::{CertMode, ClockMode, ConfigError, IkMode, JudgeTables, PhoneMode, Profile, SimConfig};
 pub use pki::{Pki, PkiError};
 pub use rules::{Mode, Rule, Rules};
 pub use seam::{
-    Corrupt, FromPhone, InboxItem, Phone, PhoneCommand, PhoneContent, PhoneContext, PhoneError, PhoneEvent,
+    Corrupt, FromPhone, InboxItem, OpenedMessage, Phone, PhoneCommand, PhoneContent, PhoneContext, PhoneError, PhoneEvent,
     PhoneSetup,
 };
 pub use seed::SimRng;
+pub use shapes::{Payload, StanzaTable, TablesError};
 pub use shared::SaveError;
 pub use simulator::{Simulator, StartError};
 pub use traffic::{Direction, TrafficItem};

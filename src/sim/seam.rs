@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::seed::SimRng;
 use crate::clock::UnixMillis;
+use crate::stanza::judge::payload::Envelope;
 use crate::wire::{Jid, Node};
 
 /// Who a phone is. The keys come from [`PhoneContext::rng`].
@@ -303,6 +304,8 @@ pub enum PhoneEvent {
     },
     /// A message reached the phone.
     Inbox(Box<InboxItem>),
+    /// A ciphertext was opened: what is inside is judged by the server (09 §23.1).
+    Opened(Box<OpenedMessage>),
     /// The server's ack for a message of the phone.
     Acked {
         /// The message.
@@ -337,6 +340,27 @@ pub enum PhoneEvent {
         /// What was seen.
         detail: String,
     },
+}
+
+/// What was inside a ciphertext.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OpenedMessage {
+    /// The device that opened it: 0 for the phone, or a virtual companion.
+    pub by: u16,
+    /// The sending device.
+    pub sender: Jid,
+    /// The message's id.
+    pub id: String,
+    /// The serialised `Message` with its padding.
+    pub padded: Vec<u8>,
+    /// What was around it; the chat in the form in which it came.
+    pub envelope: Envelope,
+}
+
+impl std::fmt::Debug for OpenedMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenedMessage").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// One message as the phone read it (09 §21 `inbox`).

@@ -13,6 +13,7 @@ use super::admin::{Admin, Info, http};
 use super::config::{ClockMode, ConfigError, SimConfig};
 use super::listen::{self, Targets};
 use super::pki::{Pki, PkiError};
+use super::shapes::{Shapes, Tables, TablesError};
 use super::shared::{SaveError, Shared};
 use super::world::{SnapshotError, World};
 use crate::clock::Clock;
@@ -31,6 +32,9 @@ pub enum StartError {
     /// The certificates could not be made or read.
     #[error(transparent)]
     Pki(#[from] PkiError),
+    /// A table of the judge can't be used: the file, and the line and column.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
     /// The snapshot can't be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -93,7 +97,9 @@ impl Simulator {
             None => Pki::create()?,
         };
         let snapshot = config.state_dir.as_ref().map(|dir| dir.join(SNAPSHOT));
-        let world = load(&config, clock, snapshot.as_deref())?;
+        let tables = Tables::load(&config.judge)?;
+        let mut world = load(&config, clock, snapshot.as_deref())?;
+        world.shapes = Shapes::new(Some(Arc::clone(&tables)));
         let root_key = world.server.root_key();
         let bound = Bound {
             chat: bind(config.chat).await?,
@@ -101,7 +107,8 @@ impl Simulator {
             proxy: bind(config.proxy).await?,
             admin: bind(config.admin).await?,
         };
-        let info = info(&config, &bound, &pki, root_key, kind)?;
+        let mut info = info(&config, &bound, &pki, root_key, kind)?;
+        info.stanza_table = Some(tables.stanza_table());
         let shared = Arc::new(Shared::new(world, clock, snapshot));
         let admin = Admin::new(Arc::clone(&shared), info);
         let tasks = spawn(&config, &shared, &admin, bound, &pki)?;
@@ -204,6 +211,7 @@ fn info(
         seed: config.seed,
         clock,
         profile: config.profile,
+        stanza_table: None,
     })
 }
 

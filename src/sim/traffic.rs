@@ -1,11 +1,11 @@
 //! The traffic log: the last stanzas both ways (09 §21 `traffic`). Ciphertext and other long contents are kept as
 //! length and hash.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::shapes;
+use super::shapes::{self, Payload};
 use super::world::{ConnectionId, DeviceRef};
 use crate::clock::UnixMillis;
 use crate::crypto::sha256;
@@ -43,6 +43,9 @@ pub struct TrafficItem {
     pub node: Node,
     /// What the stanza judge says of a client's stanza, while rule R17 is on.
     pub judge: Option<Judgement>,
+    /// What the payload judge says of what is inside: at once of what stands readable, and of each ciphertext when a
+    /// phone has opened it.
+    pub payloads: Vec<Payload>,
 }
 
 impl TrafficItem {
@@ -59,7 +62,7 @@ impl TrafficItem {
             "node": json::to_json(&self.node),
         });
         if let (Some(judgement), Some(fields)) = (&self.judge, item.as_object_mut()) {
-            fields.insert("judge".to_owned(), shapes::to_json(judgement));
+            fields.insert("judge".to_owned(), shapes::judged(judgement, &self.payloads));
         }
         item
     }
@@ -71,11 +74,13 @@ pub(crate) struct Traffic {
     on: bool,
     ring: VecDeque<TrafficItem>,
     next: u64,
+    /// Where the last message of a device with an id stands.
+    messages: BTreeMap<(DeviceRef, String), u64>,
 }
 
 impl Traffic {
     pub fn new(on: bool) -> Self {
-        Self { on, ring: VecDeque::new(), next: 0 }
+        Self { on, ring: VecDeque::new(), next: 0, messages: BTreeMap::new() }
     }
 
     pub fn record_in(
@@ -84,12 +89,25 @@ impl Traffic {
         id: ConnectionId,
         device: Option<DeviceRef>,
         node: Node,
-        judge: Option<Judgement>,
+        (judge, payloads): (Option<Judgement>, Vec<Payload>),
     ) {
+        let named = message_key(device.as_ref(), &node);
         self.record(at, id, device, Direction::In, node);
-        if let Some(item) = self.ring.back_mut().filter(|_| self.on) {
-            item.judge = judge;
+        let Some(item) = self.ring.back_mut().filter(|_| self.on) else { return };
+        item.judge = judge;
+        item.payloads = payloads;
+        if let Some(key) = named {
+            self.messages.insert(key, item.cursor);
         }
+    }
+
+    /// Adds what was found in a message that has been opened; its cursor, if it is still in the ring.
+    pub fn opened(&mut self, sender: &DeviceRef, id: &str, payload: Payload) -> Option<u64> {
+        let cursor = *self.messages.get(&(sender.clone(), id.to_owned()))?;
+        let first = self.ring.front()?.cursor;
+        let at = usize::try_from(cursor.checked_sub(first)?).ok()?;
+        self.ring.get_mut(at)?.payloads.push(payload);
+        Some(cursor)
     }
 
     pub fn record_out(&mut self, at: UnixMillis, id: ConnectionId, device: Option<DeviceRef>, node: Node) {
@@ -108,12 +126,24 @@ impl Traffic {
             return;
         }
         shorten(&mut node);
-        if self.ring.len() >= RING {
-            self.ring.pop_front();
+        if self.ring.len() >= RING
+            && let Some(oldest) = self.ring.pop_front()
+            && let Some(key) = message_key(oldest.device.as_ref(), &oldest.node)
+            && self.messages.get(&key) == Some(&oldest.cursor)
+        {
+            self.messages.remove(&key);
         }
         self.next += 1;
-        let item = TrafficItem { cursor: self.next, at_ms, connection, device, direction, node, judge: None };
-        self.ring.push_back(item);
+        self.ring.push_back(TrafficItem {
+            cursor: self.next,
+            at_ms,
+            connection,
+            device,
+            direction,
+            node,
+            judge: None,
+            payloads: Vec::new(),
+        });
     }
 
     /// The last stanza's number.
@@ -127,6 +157,12 @@ impl Traffic {
         let skip = usize::try_from((cursor + 1).saturating_sub(first)).unwrap_or(usize::MAX);
         self.ring.iter().skip(skip)
     }
+}
+
+/// How a client's message is found again.
+fn message_key(device: Option<&DeviceRef>, node: &Node) -> Option<(DeviceRef, String)> {
+    let id = node.str("id").filter(|_| node.tag == "message")?;
+    Some((device?.clone(), id.into_owned()))
 }
 
 /// Replaces long contents by their length and the begin of their hash.
@@ -149,7 +185,7 @@ mod tests {
     fn long_contents_are_kept_as_length_and_hash() {
         let mut log = Traffic::new(true);
         let enc = Node::new("enc").bytes(vec![7; 200]);
-        log.record_in(1, 1, None, Node::new("message").child(enc), None);
+        log.record_in(1, 1, None, Node::new("message").child(enc), (None, Vec::new()));
         log.record_out(2, 1, None, Node::new("ack"));
         let items: Vec<_> = log.since(0).collect();
         assert_eq!(items.len(), 2);

@@ -99,7 +99,7 @@ impl Violations {
     pub(crate) fn record(&mut self, now: UnixMillis, fault: Fault<'_>) {
         self.total += 1;
         // Shapes count per finding, everything else per code.
-        let shape = fault.code == "stanza-unlike";
+        let shape = matches!(fault.code, "stanza-unlike" | "payload-unlike");
         let known = self.items.iter_mut().find(|item| {
             item.code == fault.code
                 && item.account.as_deref() == fault.account

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use palomar::sim::{CertMode, IkMode, Profile, SimConfig, Simulator};
+use palomar::sim::{CertMode, IkMode, JudgeTables, Profile, SimConfig, Simulator, StartError};
 use palomar::stanza::judge::{Deviation, Deviations};
 use serde_json::json;
 
@@ -76,6 +76,15 @@ pub struct RunArgs {
     /// A pairing code for an unknown number makes the account
     #[arg(long)]
     auto_accounts: bool,
+    /// Judge stanzas by this table instead of the built-in one (same columns)
+    #[arg(long, value_name = "FILE")]
+    stanza_table: Option<PathBuf>,
+    /// Judge payloads by this schema instead of the built-in one (same columns)
+    #[arg(long, value_name = "FILE")]
+    schema_table: Option<PathBuf>,
+    /// The enums of the schema
+    #[arg(long, value_name = "FILE")]
+    enum_table: Option<PathBuf>,
     /// Accept --listen addresses that are not loopback ones
     #[arg(long)]
     i_know_this_is_not_loopback: bool,
@@ -118,6 +127,11 @@ impl RunArgs {
             state_dir: self.state.clone(),
             hold_until_active: self.hold_until_active,
             auto_accounts: self.auto_accounts,
+            judge: JudgeTables {
+                stanzas: self.stanza_table.clone(),
+                schema: self.schema_table.clone(),
+                enums: self.enum_table.clone(),
+            },
             ..SimConfig::default()
         }
     }
@@ -135,7 +149,10 @@ pub async fn run(args: &RunArgs, output: Output, stop: impl Future<Output = ()>)
 
 async fn start(config: SimConfig) -> Result<Simulator, Failure> {
     Simulator::start(config).await.map_err(|e| {
-        let next = "choose other ports (--any-ports lets the system choose), or another --state folder";
+        let next = match e {
+            StartError::Tables(_) => "mend that line, or leave the option out for the built-in table",
+            _ => "choose other ports (--any-ports lets the system choose), or another --state folder",
+        };
         Failure::new(Exit::Failed, format!("the simulator does not start: {e}")).next(next)
     })
 }

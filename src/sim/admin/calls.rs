@@ -8,7 +8,8 @@ use crate::sim::config::CertMode;
 use crate::sim::rules::Rules;
 use crate::sim::seam::{Corrupt, PhoneCommand, PhoneContent};
 use crate::sim::world::{Ban, DeviceRef, NewAccount, Outcome};
-use crate::stanza::judge::Judgement;
+use crate::stanza::judge::payload::Envelope;
+use crate::stanza::judge::{Finding, Judgement};
 use crate::wire::{Jid, Node};
 
 /// A companion has 30 s to sign; then the phone gets its answer.
@@ -380,6 +381,12 @@ impl Admin {
     pub async fn judge(&self, node: &Node) -> Result<Judgement> {
         let judgement = self.shared.with(|world| world.shapes.judge_tree(node));
         judgement.ok_or_else(|| AdminError::new("no-table", "the table of shapes can't be read"))
+    }
+
+    /// What the payload judge says of one serialised `Message` without padding; nothing is counted. Without an
+    /// envelope only the message by itself is judged.
+    pub async fn judge_message(&self, message: &[u8], envelope: Option<&Envelope>) -> Vec<Finding> {
+        self.shared.with(|world| world.shapes.message(message, envelope))
     }
 
     /// Forgets the violations.

@@ -2,6 +2,7 @@
 //! `{"ok":false,"error":{"code","message"}}`.
 
 mod bodies;
+mod judge;
 mod routes;
 
 use axum::Router;

@@ -250,6 +250,9 @@ impl TrafficFilter {
     fn matches(&self, item: &TrafficItem) -> bool {
         self.account.as_ref().is_none_or(|account| belongs(item, account))
             && self.tag.as_ref().is_none_or(|tag| *tag == item.node.tag)
+            && self.verdict.as_ref().is_none_or(|wanted| {
+                item.judge.as_ref().is_some_and(|judgement| judgement.verdict.name() == wanted)
+            })
     }
 }
 

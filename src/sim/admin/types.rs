@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::UnixMillis;
 use crate::sim::config::Profile;
 use crate::sim::seam::PhoneError;
+use crate::sim::shapes::StanzaTable;
 
 /// A call that failed. `code` is one of the admin API's error codes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -71,6 +72,8 @@ pub struct Info {
     pub clock: &'static str,
     /// The run's profile.
     pub profile: Profile,
+    /// The table that stanzas are judged by.
+    pub stanza_table: Option<StanzaTable>,
 }
 
 /// An account and everything about it.
@@ -221,6 +224,8 @@ pub struct TrafficFilter {
     pub since: u64,
     /// With this tag.
     pub tag: Option<String>,
+    /// With this verdict of the stanza judge: `like`, `listed`, `unlike`.
+    pub verdict: Option<String>,
     /// How long to wait for the first.
     pub wait_ms: Option<u64>,
 }

@@ -20,7 +20,7 @@ use crate::noise::CipherState;
 use crate::sim::seed;
 use crate::sim::shared::Shared;
 use crate::sim::world::{ConnectionId, Out};
-use crate::wire::{Dialect, FrameDecoder, decode_node, encode_in};
+use crate::wire::{Arena, Dialect, FrameDecoder, decode, encode_in};
 
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(20);
 /// How long a half-open connection stays silent at most.
@@ -219,10 +219,10 @@ impl<S: Stream> Reader<'_, S> {
         let Ok(plaintext) = self.cipher.open(&mut frame) else {
             return Some(self.fault("bad-frame", "a frame does not authenticate".to_owned()));
         };
-        match decode_node(plaintext) {
-            Ok(node) => {
+        match decode(plaintext, &mut Arena::new()) {
+            Ok(stanza) => {
                 self.bad = 0;
-                self.shared.with(|world| world.stanza(self.id, node));
+                self.shared.with(|world| world.received(self.id, stanza));
                 None
             }
             Err(error) => {

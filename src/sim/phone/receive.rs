@@ -9,8 +9,8 @@ use crate::signal::{
     Answer, Local, OpenedBy, PreKeySignalMessage, Receive, RetryReason, SenderKeyDistribution,
     SenderKeyMessage, SenderKeyRecord, SignalError, SignalMessage, padding,
 };
-use crate::sim::seam::{InboxItem, PhoneContext, PhoneEvent};
-use crate::stanza::content;
+use crate::sim::seam::{InboxItem, OpenedMessage, PhoneContext, PhoneEvent};
+use crate::stanza::judge::payload as judge;
 use crate::wire::{Jid, Node};
 
 use super::Primary;
@@ -96,7 +96,7 @@ impl Primary {
         let (opened, failure) = self.open_all(context, &envelope, stanza);
         let mut content = None;
         for one in opened {
-            content = self.take(context, &envelope, one).or(content);
+            content = Self::take(one).or(content);
         }
         match (content, failure) {
             (Some(one), _) => self.deliver(context, &envelope, &one),
@@ -162,6 +162,9 @@ impl Primary {
                     "skmsg" => self.open_group(envelope, &bytes),
                     _ => self.open_pairwise(context, envelope, (&kind, &bytes), shown.as_deref()),
                 };
+                if let Ok(padded) = &padded {
+                    self.tell_opened(context, envelope, (stanza, enc), padded);
+                }
                 let plain = padded.and_then(|padded| {
                     padding::unpad(&padded).map(<[u8]>::to_vec).map_err(|_| Failure::Padding)
                 });
@@ -251,50 +254,37 @@ impl Primary {
         self.received.sender_keys.entry(at).or_default().process(&distribution);
     }
 
-    /// Judges an opened message; `None` if there is nothing in it for a person.
-    fn take(&self, context: &mut PhoneContext<'_>, envelope: &Envelope, opened: Opened) -> Option<Opened> {
-        let Ok(message) = Message::decode(&*opened.message) else {
-            self.violation(context, envelope, "bad-payload", "the plaintext is no Message");
-            return None;
-        };
+    /// An opened message; `None` if there is nothing in it for a person, or nothing that can be read.
+    fn take(opened: Opened) -> Option<Opened> {
+        let message = Message::decode(&*opened.message).ok()?;
         let bare = Message { message_context_info: None, sender_key_distribution_message: None, ..message };
-        if bare == Message::default() {
-            return None;
-        }
-        if content::is_single_content(&opened.message) == Ok(false) {
-            self.violation(context, envelope, "several-contents", "a Message with more than one content");
-        }
-        let wrapped = open_device_sent(&opened.message);
-        let must_wrap = envelope.own && !envelope.peer && opened.enc_type != "skmsg";
-        match wrapped {
-            None if must_wrap => {
-                self.violation(context, envelope, "bad-own-copy", "an own copy without deviceSentMessage");
-            }
-            Some(_) if !must_wrap => {
-                self.violation(context, envelope, "bad-own-copy", "deviceSentMessage where none belongs");
-            }
-            Some((_, destination)) if !self.is_chat(&destination, &envelope.chat) => {
-                let detail = format!("destinationJid {destination} in a copy for {}", envelope.chat);
-                self.violation(context, envelope, "bad-own-copy", &detail);
-            }
-            _ => {}
-        }
-        Some(opened)
+        (bare != Message::default()).then_some(opened)
     }
 
-    fn is_chat(&self, text: &str, chat: &Jid) -> bool {
-        text.parse::<Jid>().is_ok_and(|jid| self.book.same_user(&jid, chat))
-    }
-
-    fn violation(
+    /// Tells the server what was in a ciphertext, so that it can be judged (09 §23.1).
+    fn tell_opened(
         &self,
         context: &mut PhoneContext<'_>,
         envelope: &Envelope,
-        code: &'static str,
-        detail: &str,
+        (stanza, enc): (&Node, &Node),
+        padded: &[u8],
     ) {
-        let detail = format!("{}: {detail}", envelope.id);
-        context.report(PhoneEvent::Violation { device: envelope.sender.clone(), code, detail });
+        let common = |enc: &Node| enc.str("type").as_deref() == Some("skmsg");
+        context.report(PhoneEvent::Opened(Box::new(OpenedMessage {
+            by: self.device(),
+            sender: envelope.sender.clone(),
+            id: envelope.id.clone(),
+            padded: padded.to_vec(),
+            envelope: judge::Envelope {
+                chat: vec![envelope.chat.to_string()],
+                collective: envelope.from.is_group() || envelope.from.is_broadcast(),
+                own: envelope.own,
+                peer: envelope.peer,
+                has_common: stanza.find_all("enc").any(common),
+                common: common(enc),
+                labels: judge::Labels::of(stanza, enc),
+            },
+        })));
     }
 
     /// A content for the inbox, once; the receipt every time.
@@ -343,10 +333,7 @@ impl Primary {
             return context.send(self.receipt_for(envelope, None));
         }
         let reason = match failure {
-            Failure::Padding => {
-                self.violation(context, envelope, "bad-padding", "wrong padding in an opened message");
-                return self.undecryptable(context, envelope, stanza);
-            }
+            Failure::Padding => return self.undecryptable(context, envelope, stanza),
             Failure::Identity => Some(RetryReason::Identity),
             Failure::Signal(error) => match error.answer() {
                 Answer::Retry(reason) => reason,

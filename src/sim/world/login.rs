@@ -46,7 +46,9 @@ impl Failure {
 impl World {
     /// The handshake is complete: `payload` is the ClientPayload, `noise` the client's static key.
     pub(crate) fn hello(&mut self, id: ConnectionId, noise: PublicKey, payload: &[u8]) {
-        let payload = ClientPayload::decode(payload);
+        let bytes = payload;
+        let payload = ClientPayload::decode(bytes);
+        self.judge_client_payload(id, bytes, payload.as_ref().ok());
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.noise = Some(noise);
         match payload {

@@ -18,6 +18,7 @@ mod checks;
 mod connection;
 mod groups;
 mod iq;
+mod judge;
 mod keys;
 mod login;
 mod notify;
@@ -55,7 +56,7 @@ use super::shapes::Shapes;
 use super::traffic::Traffic;
 use super::violations::{Fault, Violations};
 use crate::clock::UnixMillis;
-use crate::wire::{Jid, Node, Server};
+use crate::wire::{Jid, Node, NodeRef, Server};
 use connection::Session;
 use timers::{Timer, Timers};
 
@@ -150,15 +151,28 @@ impl World {
         }
     }
 
-    /// A decoded stanza of a client.
+    /// A client's stanza out of its frame: it is judged as it was written (09 §23.1).
+    pub fn received(&mut self, id: ConnectionId, stanza: NodeRef<'_>) {
+        let device = self.session(id).map(|session| session.device.clone());
+        let written = self.judges(device.as_ref()).then(|| stanza.to_node_as_written());
+        self.take(id, stanza.to_node(), written.as_ref());
+    }
+
+    /// A client's stanza, which is as it was written.
+    #[cfg(test)]
     pub fn stanza(&mut self, id: ConnectionId, node: Node) {
+        let written = node.clone();
+        self.take(id, node, Some(&written));
+    }
+
+    fn take(&mut self, id: ConnectionId, node: Node, written: Option<&Node>) {
         let now = self.now_ms;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.stanzas_in += 1;
         connection.last_in_ms = now;
         connection.last_in = Some(node.tag.to_string());
         let device = connection.session().map(|session| session.device.clone());
-        self.judge_shape(id, device.as_ref(), &node);
+        self.judge_stanza(id, device.as_ref(), (&node, written));
         let Some(connection) = self.connections.get(&id) else { return };
         match (&connection.state, device) {
             (State::Online(_), Some(device)) => {
@@ -169,26 +183,6 @@ impl World {
             _ => {}
         }
         self.settle();
-    }
-
-    /// Writes a client's stanza into the log, with what the stanza judge says of it (09 §23.1).
-    fn judge_shape(&mut self, id: ConnectionId, device: Option<&DeviceRef>, node: &Node) {
-        let profile = device.map_or(self.config.profile, |device| self.profile(&device.number));
-        let judges = self.rules.judges_shapes() && profile != Profile::Bench;
-        let judgement = judges.then(|| self.shapes.judge(node)).flatten();
-        self.traffic.record_in(self.now_ms, id, device.cloned(), node.clone(), judgement.clone());
-        let Some(judgement) = judgement else { return };
-        let cursor = self.traffic.last_cursor();
-        let unlisted = self.shapes.count(device, &judgement, cursor);
-        if profile != Profile::Strict {
-            return;
-        }
-        for detail in unlisted {
-            let account = device.map(|device| device.number.as_str());
-            let fault =
-                Fault { account, connection: Some(id), code: "stanza-unlike", detail, sample: cursor };
-            self.violations.record(self.now_ms, fault);
-        }
     }
 
     /// A stanza of a logged-in companion or of a phone.

@@ -69,6 +69,7 @@ impl World {
         let next_connection = self.next_connection;
         let mut fresh = Self::new(self.config.clone(), self.now_ms);
         fresh.next_connection = next_connection;
+        fresh.shapes = super::Shapes::new(self.shapes.tables());
         fresh.connections = std::mem::take(&mut self.connections);
         *self = fresh;
         for account in kept {

@@ -326,6 +326,7 @@ impl World {
                 self.ops.insert(op, Outcome::SendFailed { reason });
             }
             PhoneEvent::Inbox(item) => account.inbox.push(*item),
+            PhoneEvent::Opened(opened) => self.judge_opened(number, *opened),
             PhoneEvent::Acked { id, error } => outbox(account, &id, &mut |item| {
                 item.ack = Some(OutboxAck { t: now, error: error.clone() });
             }),

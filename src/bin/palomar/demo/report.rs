@@ -9,7 +9,7 @@ use crate::exit::Failure;
 use crate::output::table;
 
 /// The violation of a stanza in another shape than the official client's.
-const UNLIKE: &str = "stanza-unlike";
+const UNLIKE: [&str; 2] = ["stanza-unlike", "payload-unlike"];
 
 /// Where the simulator listens, for those who keep it running.
 pub fn addresses(simulator: &Simulator) -> String {
@@ -59,7 +59,7 @@ pub async fn show(stage: &Stage, actors: &[Actor], early: Option<Failure>) -> Re
 }
 
 fn row(stage: &Stage, actor: &Actor, state: &str, violations: &Violations) -> Vec<String> {
-    let unlike = violations.count(UNLIKE);
+    let unlike: u64 = UNLIKE.iter().map(|code| violations.count(code)).sum();
     let counts = stage.ledger.with(|book| book.counts(actor.index));
     let profile = actor.presents_as();
     if stage.output.is_json() {
@@ -79,7 +79,7 @@ fn totals(stage: &Stage, violations: &Violations, good: bool) {
     let (total, lost, duplicated) =
         stage.ledger.with(|book| (book.total(), book.lost().len(), book.duplicated()));
     let seconds = stage.seconds();
-    let unlike = violations.count(UNLIKE);
+    let unlike: u64 = UNLIKE.iter().map(|code| violations.count(code)).sum();
     let text = format!(
         "{} messages sent, {} received, {lost} lost, {duplicated} duplicated, {} violations, {unlike} stanzas unlike \
          the official client's, {seconds:.1} s",

@@ -247,7 +247,14 @@ pub(super) struct ViolationsQuery {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JudgeBody {
-    pub node: serde_json::Value,
+    pub node: Option<serde_json::Value>,
+    /// A `Message`: an object in proto JSON, or a text with its bytes in hexadecimal.
+    pub message: Option<serde_json::Value>,
+    /// The chat.
+    pub to: Option<String>,
+    /// What the stanza would say: `type`, `edit`, `polltype`, `event_type`, `appdata`, `mediatype`, `decrypt-fail`, and
+    /// `own`, `peer`, `skmsg` as booleans.
+    pub meta: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Deserialize, Default)]

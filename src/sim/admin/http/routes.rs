@@ -21,7 +21,6 @@ use super::bodies::{
 use super::{Answer, Routes, parse};
 use crate::sim::admin::{Admin, AdminError, Expectation, TrafficFilter};
 use crate::sim::seam::PhoneContent;
-use crate::sim::shapes;
 use crate::sim::world::{Ban, NewAccount};
 use crate::wire::json::from_json;
 
@@ -402,12 +401,10 @@ async fn judge_totals(State(admin): State<Admin>, Query(query): Query<JudgeQuery
 }
 
 async fn judge(State(admin): State<Admin>, body: Bytes) -> Answer {
-    let node = match parse(&body).map(|body: JudgeBody| from_json(&body.node)) {
-        Ok(Ok(node)) => node,
-        Ok(Err(error)) => return Answer(Err(AdminError::new("bad-body", error.to_string()))),
-        Err(error) => return Answer(Err(error)),
-    };
-    Answer::of(admin.judge(&node).await.map(|judgement| shapes::to_json(&judgement)))
+    match parse::<JudgeBody>(&body) {
+        Ok(body) => Answer(super::judge::judge(&admin, body).await),
+        Err(error) => Answer(Err(error)),
+    }
 }
 
 /// Every stanza from now on, as server-sent events `stanza`, and after each what the violations have grown to.

@@ -303,7 +303,8 @@ impl Companion {
             .attr("type", "text")
             .attr("category", "peer")
             .child(enc)
-            .child(self.device_identity());
+            .child(self.device_identity())
+            .child(Node::new("meta").attr("appdata", "default"));
         self.send(sim, stanza);
         id
     }

@@ -69,7 +69,7 @@ fn an_own_copy_without_its_wrapper_is_a_violation() {
     let plain = text("bare");
     companion.say(sim, &to, &[(to.clone(), plain.clone()), (own, plain)]);
     let codes: Vec<&str> = sim.0.violations.items().iter().map(|item| &*item.code).collect();
-    assert_eq!(codes, ["bad-own-copy"]);
+    assert_eq!(codes, ["payload-unlike"]);
 }
 
 #[test]

@@ -52,9 +52,15 @@ impl Schema {
     /// What came out of an `<enc>`, padding included.
     #[must_use]
     pub fn opened(&self, padded: &[u8], envelope: &Envelope) -> Vec<Finding> {
-        let Some(message) = unpadded(padded) else {
-            return vec![Payload::Message.finding("", What::Padding, "1 to 16 bytes of their number")];
-        };
+        match unpadded(padded) {
+            Some(message) => self.enveloped(message, envelope),
+            None => vec![Payload::Message.finding("", What::Padding, "1 to 16 bytes of their number")],
+        }
+    }
+
+    /// As [`Schema::opened`], without padding.
+    #[must_use]
+    pub fn enveloped(&self, message: &[u8], envelope: &Envelope) -> Vec<Finding> {
         let mut findings = self.message(message);
         let Some(view) = decoded(message) else { return findings };
         findings.extend(wrapper(message, &view, envelope));

@@ -7,6 +7,7 @@
 //! | [`Schema::walk`] | any [`Payload`] by itself: undecodable, wire-type, packing, range, required, default |
 //! | [`Schema::message`] | a `Message`: the walk, and contents |
 //! | [`Schema::opened`] | a `Message` out of an `<enc>`, padding included, with its [`Envelope`]: all of the above, and wrapper, key-group, attributes, padding, the distribution message inside |
+//! | [`Schema::enveloped`] | the same without padding |
 //! | [`Schema::plain`] | the `Message` of a newsletter's `<plaintext>` |
 //! | [`Schema::in_stanza`] | whatever payload stands readable in a client's stanza |
 //!

@@ -8,12 +8,11 @@ use super::envelope::Labels;
 use super::{Payload, Schema};
 
 impl Schema {
-    /// Everything readable in a stanza: for each payload that has findings, these.
+    /// Everything readable in a stanza: for each payload its findings.
     #[must_use]
     pub fn in_stanza(&self, stanza: &Node) -> Vec<Vec<Finding>> {
         let mut all = Vec::new();
         self.below(stanza, stanza, &mut all);
-        all.retain(|findings| !findings.is_empty());
         all
     }
 
