@@ -30,8 +30,8 @@ pub use config::{CertMode, ClockMode, ConfigError, IkMode, JudgeTables, PhoneMod
 pub use pki::{Pki, PkiError};
 pub use rules::{Mode, Rule, Rules};
 pub use seam::{
-    Corrupt, FromPhone, InboxItem, OpenedMessage, Phone, PhoneCommand, PhoneContent, PhoneContext, PhoneError, PhoneEvent,
-    PhoneSetup,
+    Corrupt, FromPhone, InboxItem, OpenedMessage, Phone, PhoneCommand, PhoneContent, PhoneContext,
+    PhoneError, PhoneEvent, PhoneSetup,
 };
 pub use seed::SimRng;
 pub use shapes::{Payload, StanzaTable, TablesError};
