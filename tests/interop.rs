@@ -1,4 +1,4 @@
-//! Palomar, its simulator, and clients that we did not write: Baileys and whatsmeow, unmodified, on loopback.
+//! Palomar, its simulator, and clients that we did not write: Baileys, whatsmeow and zapo-js, unmodified, on loopback.
 //!
 //! Every test has a simulator of its own on ports that the system chooses. A foreign client is judged leniently: it differs
 //! from the official client on purpose. Baileys checks no signature, so it is never the judge of one.
@@ -23,3 +23,5 @@ mod world;
 mod with_palomar;
 #[path = "interop/with_phone.rs"]
 mod with_phone;
+#[path = "interop/with_zapo.rs"]
+mod with_zapo;

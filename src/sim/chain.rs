@@ -10,6 +10,8 @@ use crate::noise::Certificate;
 use crate::proto::noise::{CertChain, NoiseCertificate};
 
 const DAY: i64 = 86_400;
+/// The serial number of the root, which is never sent: what the intermediate names as its issuer.
+pub(crate) const ROOT_SERIAL: u32 = 0;
 const INTERMEDIATE_SERIAL: u32 = 3;
 const LEAF_SERIAL: u32 = 7;
 
@@ -59,7 +61,7 @@ impl ServerIdentity {
         };
         let intermediate = Certificate {
             serial: INTERMEDIATE_SERIAL,
-            issuer_serial: if mode == CertMode::InterSerial { 1 } else { 0 },
+            issuer_serial: if mode == CertMode::InterSerial { ROOT_SERIAL + 1 } else { ROOT_SERIAL },
             key: *self.intermediate.public(),
             not_before: seconds(from),
             not_after: seconds(intermediate_to),

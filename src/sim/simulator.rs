@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::admin::{Admin, Info, http};
+use super::chain::ROOT_SERIAL;
 use super::config::{ClockMode, ConfigError, SimConfig};
 use super::listen::{self, Targets};
 use super::pki::{Pki, PkiError};
@@ -206,6 +207,7 @@ fn info(
         proxy: at(&bound.proxy),
         admin: at(&bound.admin),
         root_key: hex::encode(root_key.as_bytes()),
+        root_serial: ROOT_SERIAL,
         ca_path: config.state_dir.as_ref().map(|dir| dir.join("ca.pem")),
         ca_fingerprint: pki.ca_fingerprint()?,
         seed: config.seed,

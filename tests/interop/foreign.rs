@@ -1,4 +1,4 @@
-//! The two foreign clients behind one set of verbs, so that each row of the interop table is written once.
+//! The foreign clients behind one set of verbs, so that each row of the interop table is written once.
 
 use serde_json::{Value, json};
 
@@ -11,6 +11,15 @@ use super::world::{THEIRS, World};
 pub enum Kind {
     Baileys,
     Whatsmeow,
+    Zapo,
+}
+
+/// A foreign client that has left for a while.
+pub struct Away {
+    kind: Kind,
+    installed: Installed,
+    /// Its process, where that holds its state.
+    process: Option<Peer>,
 }
 
 /// A foreign client that is linked to the account [`THEIRS`].
@@ -26,6 +35,7 @@ impl Foreign {
         let installed = match kind {
             Kind::Baileys => install::baileys()?,
             Kind::Whatsmeow => install::whatsmeow()?,
+            Kind::Zapo => install::zapo()?,
         };
         let peer = Self::spawn(kind, world, &installed).await;
         Some(Self { kind, peer, installed })
@@ -42,14 +52,23 @@ impl Foreign {
         match kind {
             Kind::Baileys => world.baileys(installed).await,
             Kind::Whatsmeow => world.whatsmeow(installed).await,
+            Kind::Zapo => world.zapo(installed).await,
         }
     }
 
-    /// Ends the process and starts it anew on the same files; it is not connected yet.
-    pub async fn restart(self, world: &World) -> Self {
-        self.peer.stop().await;
-        let peer = Self::spawn(self.kind, world, &self.installed).await;
-        Self { peer, ..self }
+    /// Ends the process, or for the one that keeps its state in memory the connection and the client object.
+    pub async fn leave(mut self) -> Away {
+        let process = match self.kind {
+            Kind::Baileys | Kind::Whatsmeow => {
+                self.peer.stop().await;
+                None
+            }
+            Kind::Zapo => {
+                self.peer.command("disconnect", Value::Null).await;
+                Some(self.peer)
+            }
+        };
+        Away { kind: self.kind, installed: self.installed, process }
     }
 
     /// Connects and waits until the server has it online.
@@ -87,7 +106,8 @@ impl Foreign {
         self.receipt(id, 4, 4).await;
     }
 
-    /// `status` is Baileys' scale (3 delivered, 4 read), `receipt` neonize's type of receipt (1 delivered, 4 read).
+    /// `status` is Baileys' scale (3 delivered, 4 read), `receipt` neonize's type of receipt (1 delivered, 4 read); zapo shows
+    /// the type's own word.
     async fn receipt(&mut self, id: &str, status: u64, receipt: u64) {
         match self.kind {
             Kind::Baileys => {
@@ -101,6 +121,11 @@ impl Foreign {
                 };
                 self.peer.event_where("receipt", is_it).await;
             }
+            Kind::Zapo => {
+                let wanted = if status < 4 { "delivered" } else { "read" };
+                let is_it = |line: &Value| line["id"] == id && line["type"] == wanted;
+                self.peer.event_where("receipt", is_it).await;
+            }
         }
     }
 
@@ -108,7 +133,7 @@ impl Foreign {
     pub async fn logged_out(&mut self) {
         match self.kind {
             Kind::Baileys => self.peer.event_where("close", |line| line["code"] == 401).await,
-            Kind::Whatsmeow => self.peer.event("logged_out").await,
+            Kind::Whatsmeow | Kind::Zapo => self.peer.event("logged_out").await,
         };
     }
 
@@ -122,12 +147,24 @@ impl Foreign {
         let linked = world.sim.admin().enter_code(THEIRS, &code).await.expect("the phone links the client");
         self.peer.event("open").await;
         world.online(linked.device).await;
+        world.has_keys().await;
+    }
+}
+
+impl Away {
+    /// Comes back with the same state; it is not connected yet.
+    pub async fn back(self, world: &World) -> Foreign {
+        let peer = match self.process {
+            Some(peer) => peer,
+            None => Foreign::spawn(self.kind, world, &self.installed).await,
+        };
+        Foreign { kind: self.kind, peer, installed: self.installed }
     }
 }
 
 /// Each row once for each foreign client, as a test of its own with the client's name in front.
 macro_rules! rows {
-    ($($(#[$doc:meta])* $row:ident => $baileys:ident, $whatsmeow:ident;)*) => {$(
+    ($($(#[$doc:meta])* $row:ident => $baileys:ident, $whatsmeow:ident, $zapo:ident;)*) => {$(
         $(#[$doc])*
         #[tokio::test(flavor = "multi_thread")]
         async fn $baileys() {
@@ -138,6 +175,12 @@ macro_rules! rows {
         #[tokio::test(flavor = "multi_thread")]
         async fn $whatsmeow() {
             $row($crate::foreign::Kind::Whatsmeow).await;
+        }
+
+        $(#[$doc])*
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $zapo() {
+            $row($crate::foreign::Kind::Zapo).await;
         }
     )*};
 }

@@ -79,10 +79,10 @@ fn once(
     Ok(folder)
 }
 
-fn install_baileys() -> Result<Installed, String> {
-    version_at_least("node", (20, 0))?;
-    let from = source("baileys");
-    let folder = once("baileys", &from.join("package-lock.json"), |folder| {
+fn install_node(name: &str) -> Result<Installed, String> {
+    version_at_least("node", (20, 9))?;
+    let from = source(name);
+    let folder = once(name, &from.join("package-lock.json"), |folder| {
         for file in ["package.json", "package-lock.json", ".npmrc"] {
             fs::copy(from.join(file), folder.join(file)).map_err(|error| error.to_string())?;
         }
@@ -107,7 +107,12 @@ fn install_whatsmeow() -> Result<Installed, String> {
 
 /// Baileys, or `None` (printed) where it can't be run and needn't.
 pub fn baileys() -> Option<Installed> {
-    install_baileys().map_err(|why| not_run("Baileys", &why)).ok()
+    install_node("baileys").map_err(|why| not_run("Baileys", &why)).ok()
+}
+
+/// zapo-js, or `None` (printed) where it can't be run and needn't.
+pub fn zapo() -> Option<Installed> {
+    install_node("zapo").map_err(|why| not_run("zapo-js", &why)).ok()
 }
 
 /// whatsmeow, or `None` (printed) where it can't be run and needn't.

@@ -10,20 +10,25 @@ use super::world::{OURS, THEIRS, World, pn};
 
 rows! {
     text_goes_both_ways_with_palomar =>
-        baileys_text_goes_both_ways_with_palomar, whatsmeow_text_goes_both_ways_with_palomar;
+        baileys_text_goes_both_ways_with_palomar, whatsmeow_text_goes_both_ways_with_palomar,
+        zapo_text_goes_both_ways_with_palomar;
     receipts_go_both_ways_with_palomar =>
-        baileys_receipts_go_both_ways_with_palomar, whatsmeow_receipts_go_both_ways_with_palomar;
+        baileys_receipts_go_both_ways_with_palomar, whatsmeow_receipts_go_both_ways_with_palomar,
+        zapo_receipts_go_both_ways_with_palomar;
     what_palomar_sent_while_it_was_offline_arrives =>
-        baileys_gets_what_palomar_sent_while_it_was_offline, whatsmeow_gets_what_palomar_sent_while_it_was_offline;
+        baileys_gets_what_palomar_sent_while_it_was_offline, whatsmeow_gets_what_palomar_sent_while_it_was_offline,
+        zapo_gets_what_palomar_sent_while_it_was_offline;
     palomar_gets_what_it_sent_while_palomar_was_offline =>
-        baileys_reaches_palomar_that_was_offline, whatsmeow_reaches_palomar_that_was_offline;
+        baileys_reaches_palomar_that_was_offline, whatsmeow_reaches_palomar_that_was_offline,
+        zapo_reaches_palomar_that_was_offline;
     palomar_lost_its_sessions => baileys_talks_on_after_palomar_lost_its_sessions,
-        whatsmeow_talks_on_after_palomar_lost_its_sessions;
+        whatsmeow_talks_on_after_palomar_lost_its_sessions, zapo_talks_on_after_palomar_lost_its_sessions;
     it_lost_its_sessions => baileys_lost_its_sessions_and_talks_on_with_palomar,
-        whatsmeow_lost_its_sessions_and_talks_on_with_palomar;
+        whatsmeow_lost_its_sessions_and_talks_on_with_palomar, zapo_lost_its_sessions_and_talks_on_with_palomar;
     palomar_goes_on_after_a_restart => baileys_talks_on_with_palomar_after_a_restart,
-        whatsmeow_talks_on_with_palomar_after_a_restart;
-    the_other_side_of_a_log_out => baileys_and_palomar_log_out, whatsmeow_and_palomar_log_out;
+        whatsmeow_talks_on_with_palomar_after_a_restart, zapo_talks_on_with_palomar_after_a_restart;
+    the_other_side_of_a_log_out => baileys_and_palomar_log_out, whatsmeow_and_palomar_log_out,
+        zapo_and_palomar_log_out;
 }
 
 async fn pair(kind: Kind) -> Option<(World, Ours, Foreign)> {
@@ -73,11 +78,11 @@ async fn what_palomar_sent_while_it_was_offline_arrives(kind: Kind) {
     let Some((world, ours, mut foreign)) = pair(kind).await else { return };
     ours.send(&pn(THEIRS), "before").await;
     foreign.text("before").await;
-    foreign.peer.stop().await;
+    let away = foreign.leave().await;
     for n in 0..3 {
         ours.send(&pn(THEIRS), &format!("while away {n}")).await;
     }
-    let mut foreign = Foreign::start(kind, &world).await.unwrap();
+    let mut foreign = away.back(&world).await;
     foreign.connect(&world).await;
     for n in 0..3 {
         foreign.text(&format!("while away {n}")).await;
@@ -122,10 +127,10 @@ async fn it_lost_its_sessions(kind: Kind) {
     foreign.text("before").await;
     foreign.send(&pn(OURS), "answer").await;
     ours.text("answer").await;
-    foreign.peer.stop().await;
-    let mut foreign = Foreign::start(kind, &world).await.unwrap();
+    let mut foreign = foreign.leave().await.back(&world).await;
     let reply = foreign.peer.command("forget_sessions", serde_json::Value::Null).await;
-    assert!(reply["removed"].as_u64() > Some(0), "{reply}");
+    // zapo's store does not say how many it had.
+    assert!(kind == Kind::Zapo || reply["removed"].as_u64() > Some(0), "{reply}");
     foreign.connect(&world).await;
     ours.send(&pn(THEIRS), "once more").await;
     foreign.text("once more").await;

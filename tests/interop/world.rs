@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use palomar::sim::{NewAccount, Profile, SimConfig, Simulator};
+use palomar::sim::{Expectation, NewAccount, Profile, SimConfig, Simulator};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -50,6 +50,13 @@ impl World {
         Peer::start("Baileys", installed, &[&url, &root, auth.to_str().unwrap()], &[]).await
     }
 
+    /// Starts a zapo-js, whose state lives as long as its process; it is not connected yet.
+    pub async fn zapo(&self, installed: &Installed) -> Peer {
+        let info = self.sim.admin().info();
+        let (url, serial) = (self.sim.chat_url().unwrap(), info.root_serial.to_string());
+        Peer::start("zapo-js", installed, &[&url, &info.root_key, &serial], &[]).await
+    }
+
     /// Starts a whatsmeow with its own files; it is not connected yet.
     pub async fn whatsmeow(&self, installed: &Installed) -> Peer {
         let ca = self.folder.path().join("ca.pem");
@@ -62,14 +69,30 @@ impl World {
         Peer::start("whatsmeow", installed, &[&root, database.to_str().unwrap()], &env).await
     }
 
-    /// Connects a foreign client that is not linked yet, lets its phone scan the code, and waits until it is online.
+    /// Connects a foreign client that is not linked yet, lets its phone scan the code, and waits until it is online and
+    /// can be written to.
     pub async fn link_by_qr(&self, peer: &mut Peer) -> u16 {
         peer.command("connect", json!({})).await;
         let qr = peer.event("qr").await["qr"].as_str().unwrap().to_owned();
         let linked = self.sim.admin().scan_qr(THEIRS, &qr).await.expect("the phone links the client");
         peer.event("open").await;
         self.online(linked.device).await;
+        self.has_keys().await;
         linked.device
+    }
+
+    /// Waits until the foreign client has uploaded prekeys: zapo does it beside everything else, after it is online.
+    pub async fn has_keys(&self) {
+        let upload = Expectation {
+            account: THEIRS.to_owned(),
+            tag: "iq".to_owned(),
+            xmlns: Some("encrypt".to_owned()),
+            child: Some("list".to_owned()),
+            within: PATIENCE,
+            since: Some(0),
+            ..Expectation::default()
+        };
+        self.sim.admin().expect(&upload).await.expect("prekeys");
     }
 
     /// Waits until the foreign client's device is online, its queue drained.

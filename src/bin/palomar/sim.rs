@@ -174,7 +174,7 @@ fn announce(simulator: &Simulator, output: Output) -> Result<(), Failure> {
     );
     let text = format!(
         "simulator {}, profile {:?}, seed {}\n  chat      {}\n  chat TLS  {}\n  proxy     {}\n  admin     {}\n  \
-         root key  {}\n  CA        {ca}\n  CA SHA-256 {}\nstop it with Ctrl-C",
+         root key  {}\n  serial    {}\n  CA        {ca}\n  CA SHA-256 {}\nstop it with Ctrl-C",
         info.version,
         info.profile,
         info.seed,
@@ -183,6 +183,7 @@ fn announce(simulator: &Simulator, output: Output) -> Result<(), Failure> {
         http(info.proxy),
         http(info.admin),
         info.root_key,
+        info.root_serial,
         info.ca_fingerprint,
     );
     output.line(text, &value);
@@ -216,9 +217,14 @@ pub async fn pki(args: &PkiArgs, config: &Config, output: Output) -> Result<(), 
     let simulator = start(SimConfig { seed: args.seed, state_dir: Some(folder), ..none }).await?;
     let info = simulator.admin().info().clone();
     let path = info.ca_path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-    let text =
-        format!("CA          {path}\nCA SHA-256  {}\nroot key    {}", info.ca_fingerprint, info.root_key);
-    let value = json!({ "ca": path, "ca_fingerprint": info.ca_fingerprint, "root_key": info.root_key });
+    let text = format!(
+        "CA          {path}\nCA SHA-256  {}\nroot key    {}\nserial      {}",
+        info.ca_fingerprint, info.root_key, info.root_serial
+    );
+    let value = json!({
+        "ca": path, "ca_fingerprint": info.ca_fingerprint,
+        "root_key": info.root_key, "root_serial": info.root_serial,
+    });
     output.line(text, &value);
     simulator.stop().await.map_err(|e| Failure::failed(e.to_string()))
 }

@@ -7,6 +7,7 @@ use super::types::{
     AccountInfo, AdminError, ConnectionInfo, DeviceInfo, Expectation, PhoneInfo, TrafficFilter,
 };
 use crate::clock::UnixMillis;
+use crate::noise::Pattern;
 use crate::sim::rules::Rules;
 use crate::sim::seam::InboxItem;
 use crate::sim::traffic::{Direction, TrafficItem};
@@ -233,6 +234,11 @@ fn connection_info(id: u64, connection: &Connection) -> ConnectionInfo {
         source: connection.peer.source.clone(),
         origin: connection.peer.origin.clone(),
         user_agent: connection.peer.user_agent.clone(),
+        handshake: connection.handshake.map(|pattern| match pattern {
+            Pattern::Xx => "xx",
+            Pattern::Ik => "ik",
+            Pattern::XxFallback => "xx-fallback",
+        }),
         version: connection.version.map(|[a, b, c]| format!("{a}.{b}.{c}")),
         opened_at_ms: connection.opened_ms,
         stanzas_in: connection.stanzas_in,

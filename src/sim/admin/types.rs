@@ -62,6 +62,8 @@ pub struct Info {
     pub admin: Option<SocketAddr>,
     /// The root key that clients must trust, 64 hexadecimal digits.
     pub root_key: String,
+    /// The serial number that belongs to the root key; some clients want both.
+    pub root_serial: u32,
     /// The CA's PEM file, where there is one.
     pub ca_path: Option<PathBuf>,
     /// SHA-256 of the CA certificate.
@@ -199,6 +201,8 @@ pub struct ConnectionInfo {
     pub origin: Option<String>,
     /// The `User-Agent` header.
     pub user_agent: Option<String>,
+    /// How its Noise handshake went: `xx`, `ik`, `xx-fallback`; none while it is under way.
+    pub handshake: Option<&'static str>,
     /// The client's version.
     pub version: Option<String>,
     /// When it was opened.

@@ -91,7 +91,10 @@ async fn talk<S: Stream>(
     let Done { client, frames } = done;
     let compress_above = shared.look(|world| world.config.compress_above);
     let mut writer = tokio::spawn(write(sink, out, client.transport.seal, compress_above));
-    shared.with(|world| world.hello(id, client.client_static, &client.payload));
+    shared.with(|world| {
+        world.shook_hands(id, client.pattern);
+        world.hello(id, client.client_static, &client.payload);
+    });
     let reader = Reader { shared, id, stream, frames, cipher: client.transport.open, bad: 0 };
     let clock = shared.clock;
     let end = tokio::select! {

@@ -54,6 +54,7 @@ async fn every_call_answers_in_its_shape() {
     let api = Api::start().await;
     let info = api.ok("GET", "/v1/info", None).await;
     assert_eq!(info["root_key"].as_str().unwrap().len(), 64);
+    assert_eq!(info["root_serial"], 0);
     let a = api.ok("POST", "/v1/accounts", Some(json!({"push_name": "Ann", "wait_ms": 100}))).await;
     let b = api
         .ok("POST", "/v1/accounts", Some(json!({"number": "15557654321", "phone": {"online": true}})))

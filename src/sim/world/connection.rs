@@ -10,6 +10,7 @@ use super::pairing::Registration;
 use super::timers::Timer;
 use crate::clock::UnixMillis;
 use crate::crypto::PublicKey;
+use crate::noise::Pattern;
 use crate::wire::Node;
 
 /// A connection's number, from 1, never given twice.
@@ -90,6 +91,7 @@ pub(crate) struct Backlog {
 pub(crate) struct Connection {
     pub peer: Peer,
     pub noise: Option<PublicKey>,
+    pub handshake: Option<Pattern>,
     pub state: State,
     pub sender: mpsc::Sender<Out>,
     pub opened_ms: UnixMillis,
@@ -132,6 +134,7 @@ impl World {
         let connection = Connection {
             peer,
             noise: None,
+            handshake: None,
             state: State::Handshake,
             sender,
             opened_ms: self.now_ms,
@@ -143,6 +146,13 @@ impl World {
         };
         self.connections.insert(id, connection);
         (id, receiver)
+    }
+
+    /// How the handshake went, for those who look.
+    pub(crate) fn shook_hands(&mut self, id: ConnectionId, pattern: Pattern) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.handshake = Some(pattern);
+        }
     }
 
     /// The socket is gone.
