@@ -17,14 +17,15 @@ mod seed;
 mod shapes;
 mod shared;
 mod simulator;
+mod state;
 mod stub;
 mod traffic;
 mod violations;
 mod world;
 
 pub use admin::{
-    AccountInfo, Admin, AdminError, ConnectionInfo, DeviceInfo, Expectation, Info, Kick, Linked, PhoneInfo,
-    Sent, TrafficFilter,
+    AccountInfo, Admin, AdminError, ConnectionInfo, DeviceInfo, Expectation, GroupChange, GroupSettings, Info,
+    Kick, Linked, PhoneInfo, ProfileChange, Sent, TrafficFilter,
 };
 pub use config::{CertMode, ClockMode, ConfigError, IkMode, JudgeTables, PhoneMode, Profile, SimConfig};
 pub use pki::{Pki, PkiError};
@@ -35,8 +36,8 @@ pub use seam::{
 };
 pub use seed::SimRng;
 pub use shapes::{Payload, StanzaTable, TablesError};
-pub use shared::SaveError;
 pub use simulator::{Simulator, StartError};
+pub use state::SaveError;
 pub use traffic::{Direction, TrafficItem};
 pub use violations::{Severity, Violation, Violations};
 pub use world::{

@@ -32,6 +32,8 @@ pub struct PhoneSetup {
 pub struct PhoneContext<'a> {
     /// The world's time.
     pub now_ms: UnixMillis,
+    /// How far the phone's own clock is ahead of it, seconds (09 §20 row 12).
+    pub clock_offset_s: i64,
     /// The phone's own stream of the world's seed.
     pub rng: &'a mut SimRng,
     /// What the phone sends and reports, in order.
@@ -43,6 +45,12 @@ impl PhoneContext<'_> {
     #[must_use]
     pub fn now_s(&self) -> i64 {
         self.now_ms.div_euclid(1000)
+    }
+
+    /// What the phone's own clock shows, Unix seconds: it dates the key index list and signed devices.
+    #[must_use]
+    pub fn shown_s(&self) -> i64 {
+        self.now_s().saturating_add(self.clock_offset_s)
     }
 
     /// Hands a stanza to the server.
@@ -171,6 +179,21 @@ pub enum PhoneCommand {
     /// §20 row 7: new identity, `rawId`, registration id and keys; uploads them. The server has unlinked all
     /// companions before.
     Reinstall,
+    /// A call: `action` is `offer` or `terminate`.
+    Call {
+        /// Whom.
+        to: Jid,
+        /// The call's id.
+        call_id: String,
+        /// `offer` or `terminate`.
+        action: String,
+        /// With pictures.
+        video: bool,
+        /// Why it ends.
+        reason: Option<String>,
+    },
+    /// A new key of the app state, shared with all companions (§20 row 4).
+    RotateAppKey,
     /// A new push name.
     PushName {
         /// The name.
@@ -213,6 +236,24 @@ pub enum PhoneContent {
     Revoke {
         /// The message.
         id: String,
+        /// Who must have written it, where an admin takes back another's.
+        author: Option<Jid>,
+    },
+    /// A text that quotes a message.
+    Quote {
+        /// The text.
+        text: String,
+        /// The message quoted.
+        id: String,
+    },
+    /// A question with answers to choose from.
+    Poll {
+        /// The question.
+        name: String,
+        /// The answers.
+        options: Vec<String>,
+        /// How many may be chosen; 0 is any.
+        selectable: u32,
     },
 }
 
@@ -389,6 +430,9 @@ pub struct InboxItem {
     pub decrypt_ok: bool,
     /// Whether this is a copy of a message that an own companion sent.
     pub own_copy: bool,
+    /// The receipts that the phone has sent for it, by type.
+    #[serde(default)]
+    pub receipts_sent: Vec<String>,
 }
 
 mod hex_bytes {

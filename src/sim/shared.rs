@@ -1,36 +1,56 @@
 //! The world behind its one lock, and the two things around it that know time: entering it with the time set, and
 //! the task that wakes it for its own deadlines.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::world::{SnapshotError, World};
+use super::state::{SaveError, StateDir};
+use super::world::World;
 use crate::clock::{Clock, UnixMillis};
 
 /// The world, shared by connections, admin calls and the timer task.
 pub(crate) struct Shared {
-    world: Mutex<World>,
+    world: Mutex<Inner>,
     pub clock: Clock,
     /// What `clock` calls have added to the clock.
     offset_ms: AtomicI64,
     deadline: watch::Sender<Option<UnixMillis>>,
     changed: watch::Sender<u64>,
-    snapshot: Option<PathBuf>,
+}
+
+struct Inner {
+    world: World,
+    state: Option<StateDir>,
+}
+
+impl Inner {
+    /// Writes what has changed; then what depends on it may leave.
+    fn commit(&mut self) {
+        let Some(state) = &mut self.state else { return };
+        match state.commit(&mut self.world) {
+            Ok(()) => self.world.release(),
+            Err(error) => {
+                tracing::error!("{error}; every connection is dropped");
+                self.world.withhold();
+            }
+        }
+    }
 }
 
 impl Shared {
-    pub fn new(world: World, clock: Clock, snapshot: Option<PathBuf>) -> Self {
+    pub fn new(mut world: World, clock: Clock, state: Option<StateDir>) -> Self {
+        if state.is_some() {
+            world.hold();
+        }
         Self {
             offset_ms: AtomicI64::new(world.now_ms.saturating_sub(clock.wall_ms()).max(0)),
             deadline: watch::Sender::new(world.next_deadline()),
             changed: watch::Sender::new(0),
-            world: Mutex::new(world),
+            world: Mutex::new(Inner { world, state }),
             clock,
-            snapshot,
         }
     }
 
@@ -39,14 +59,17 @@ impl Shared {
         self.clock.wall_ms().saturating_add(self.offset_ms.load(Ordering::Relaxed))
     }
 
-    /// Enters the world. What became due before now is done first.
+    /// Enters the world. What became due before now is done first; what the world says leaves when its changes are
+    /// written.
     pub fn with<R>(&self, call: impl FnOnce(&mut World) -> R) -> R {
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = &mut inner.world;
         world.advance_to(self.now_ms());
-        let result = call(&mut world);
+        let result = call(world);
         world.settle();
         let next = world.next_deadline();
-        drop(world);
+        inner.commit();
+        drop(inner);
         self.deadline.send_if_modified(|deadline| std::mem::replace(deadline, next) != next);
         self.changed.send_modify(|changes| *changes += 1);
         result
@@ -82,8 +105,8 @@ impl Shared {
 
     /// As [`Shared::with`], without telling those who wait.
     pub fn look<R>(&self, call: impl FnOnce(&mut World) -> R) -> R {
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        call(&mut world)
+        let mut inner = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        call(&mut inner.world)
     }
 
     /// Wakes the world when something of its own is due. Ends with the simulator, which drops this task.
@@ -100,14 +123,11 @@ impl Shared {
         }
     }
 
-    /// Writes `--state`, if there is one.
-    pub fn save(&self) -> Result<(), SaveError> {
-        let Some(path) = &self.snapshot else { return Ok(()) };
-        let bytes = self.look(|world| world.snapshot())?;
-        let next = path.with_extension("json.new");
-        super::pki::write_private(&next, &bytes)?;
-        std::fs::rename(&next, path)?;
-        Ok(())
+    /// Writes the state as one file, if there is one: the end of a run.
+    pub fn close(&self) -> Result<(), SaveError> {
+        let mut inner = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let Inner { world, state } = &mut *inner;
+        state.as_mut().map_or(Ok(()), |state| state.close(world))
     }
 }
 
@@ -116,15 +136,4 @@ async fn sleep(clock: &Clock, millis: Option<u64>) {
         Some(millis) => clock.sleep(Duration::from_millis(millis)).await,
         None => std::future::pending().await,
     }
-}
-
-/// The state could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum SaveError {
-    /// It could not be put together.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    /// The file could not be written.
-    #[error("the state could not be written: {0}")]
-    File(#[from] std::io::Error),
 }

@@ -15,14 +15,14 @@ use super::config::{ClockMode, ConfigError, SimConfig};
 use super::listen::{self, Targets};
 use super::pki::{Pki, PkiError};
 use super::shapes::{Shapes, Tables, TablesError};
-use super::shared::{SaveError, Shared};
-use super::world::{SnapshotError, World};
+use super::shared::Shared;
+use super::state::{SaveError, StateDir};
+use super::world::World;
 use crate::clock::Clock;
 use crate::crypto::PublicKey;
 
 /// The buffer of an in-memory client, each way.
 const PIPE: usize = 256 << 10;
-const SNAPSHOT: &str = "world.json";
 
 /// A simulator that could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -36,16 +36,13 @@ pub enum StartError {
     /// A table of the judge can't be used: the file, and the line and column.
     #[error(transparent)]
     Tables(#[from] TablesError),
-    /// The snapshot can't be used.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
     /// The folder of the state can't be used.
     #[error("{path}: {error}")]
     State {
-        /// The folder or file.
+        /// The folder.
         path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
+        /// What is wrong with it.
+        error: SaveError,
     },
     /// An address is taken or not ours; choose another one.
     #[error("{at} can't be listened on: {error}")]
@@ -97,9 +94,8 @@ impl Simulator {
             Some(dir) => Pki::open(dir)?,
             None => Pki::create()?,
         };
-        let snapshot = config.state_dir.as_ref().map(|dir| dir.join(SNAPSHOT));
         let tables = Tables::load(&config.judge)?;
-        let mut world = load(&config, clock, snapshot.as_deref())?;
+        let (mut world, state) = load(&config, clock)?;
         world.shapes = Shapes::new(Some(Arc::clone(&tables)));
         let root_key = world.server.root_key();
         let bound = Bound {
@@ -110,7 +106,7 @@ impl Simulator {
         };
         let mut info = info(&config, &bound, &pki, root_key, kind)?;
         info.stanza_table = Some(tables.stanza_table());
-        let shared = Arc::new(Shared::new(world, clock, snapshot));
+        let shared = Arc::new(Shared::new(world, clock, state));
         let admin = Admin::new(Arc::clone(&shared), info);
         let tasks = spawn(&config, &shared, &admin, bound, &pki)?;
         Ok(Self { shared, admin, pki, root_key, tasks, clients: std::sync::Mutex::new(JoinSet::new()) })
@@ -169,21 +165,27 @@ impl Simulator {
     /// # Errors
     /// [`SaveError`] if the state can't be written.
     pub async fn stop(mut self) -> Result<(), SaveError> {
-        let saved = self.shared.save();
         self.tasks.shutdown().await;
         let mut clients =
             std::mem::take(&mut *self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         clients.shutdown().await;
-        saved
+        self.shared.close()
     }
 }
 
-fn load(config: &SimConfig, clock: Clock, snapshot: Option<&std::path::Path>) -> Result<World, StartError> {
-    let Some(path) = snapshot.filter(|path| path.exists()) else {
-        return Ok(World::new(config.clone(), clock.wall_ms()));
+fn load(config: &SimConfig, clock: Clock) -> Result<(World, Option<StateDir>), StartError> {
+    let Some(folder) = &config.state_dir else {
+        return Ok((World::new(config.clone(), clock.wall_ms()), None));
     };
-    let bytes = std::fs::read(path).map_err(|error| StartError::State { path: path.to_owned(), error })?;
-    Ok(World::restore(config.clone(), clock.wall_ms(), &bytes)?)
+    let unusable = |error| StartError::State { path: folder.clone(), error };
+    let (mut state, tree) = StateDir::open(folder).map_err(unusable)?;
+    let mut world = match tree {
+        Some(tree) => World::restore(config.clone(), clock.wall_ms(), tree)
+            .map_err(|error| unusable(SaveError::Snapshot(error)))?,
+        None => World::new(config.clone(), clock.wall_ms()),
+    };
+    state.commit(&mut world).map_err(unusable)?;
+    Ok((world, Some(state)))
 }
 
 async fn bind(at: Option<SocketAddr>) -> Result<Option<TcpListener>, StartError> {

@@ -49,6 +49,12 @@ pub struct TrafficItem {
 }
 
 impl TrafficItem {
+    /// The verdict of the stanza judge, as its word in JSON.
+    #[must_use]
+    pub fn verdict(&self) -> Option<&'static str> {
+        self.judge.as_ref().map(|judgement| judgement.verdict.name())
+    }
+
     /// The item of the admin API.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {

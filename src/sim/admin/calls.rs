@@ -27,7 +27,6 @@ impl Admin {
     pub async fn create_account(&self, new: NewAccount) -> Result<AccountInfo> {
         let made = self.shared.with(|world| world.create_account(new));
         let number = made.map_err(|error| AdminError::new("bad-account", error.to_string()))?;
-        self.save();
         self.account(&number).await
     }
 
@@ -37,7 +36,6 @@ impl Admin {
     /// `not-found`.
     pub async fn delete_account(&self, number: &str) -> Result<()> {
         let removed = self.shared.with(|world| world.delete_account(number));
-        self.save();
         if removed { Ok(()) } else { Err(AdminError::no_account(number)) }
     }
 
@@ -84,7 +82,6 @@ impl Admin {
     async fn pair(&self, number: &str, command: impl FnOnce(u64) -> PhoneCommand) -> Result<Linked> {
         let op = self.order(number, command)?;
         let outcome = self.shared.wait(PAIRING_WITHIN, |world| world.ops.remove(&op)).await;
-        self.save();
         match outcome {
             Some(Outcome::Paired { jid }) => self.linked(number, &jid),
             Some(Outcome::PairFailed { code, text }) => Err(pairing_error(&code, &text)),
@@ -117,7 +114,6 @@ impl Admin {
     pub async fn power(&self, number: &str, online: bool) -> Result<()> {
         self.known(number)?;
         self.shared.with(|world| world.power(number, online));
-        self.save();
         Ok(())
     }
 
@@ -128,7 +124,6 @@ impl Admin {
     pub async fn reinstall(&self, number: &str) -> Result<()> {
         self.known(number)?;
         self.shared.with(|world| world.reinstall(number));
-        self.save();
         Ok(())
     }
 
@@ -153,7 +148,6 @@ impl Admin {
     pub async fn add_virtual_devices(&self, number: &str, count: u16) -> Result<Vec<u16>> {
         self.known(number)?;
         let added = self.shared.with(|world| world.add_virtual_devices(number, count));
-        self.save();
         Ok(added?)
     }
 
@@ -171,13 +165,12 @@ impl Admin {
         self.simple(number, PhoneCommand::PushName { name: name.to_owned() })
     }
 
-    fn simple(&self, number: &str, command: PhoneCommand) -> Result<()> {
+    pub(super) fn simple(&self, number: &str, command: PhoneCommand) -> Result<()> {
         self.shared.with(|world| world.command(number, command))?;
-        self.save();
         Ok(())
     }
 
-    fn known(&self, number: &str) -> Result<()> {
+    pub(super) fn known(&self, number: &str) -> Result<()> {
         let known = self.shared.look(|world| world.accounts.contains_key(number));
         if known { Ok(()) } else { Err(AdminError::no_account(number)) }
     }
@@ -219,7 +212,6 @@ impl Admin {
         let to = self.address(to)?;
         let op = self.order(number, |op| PhoneCommand::Send { op, to, content, id, device })?;
         let outcome = self.shared.wait(COMMAND_WITHIN, |world| world.ops.remove(&op)).await;
-        self.save();
         match outcome {
             Some(Outcome::Sent { id, targets }) => {
                 Ok(Sent { id, targets: targets.iter().map(Jid::to_string).collect() })
@@ -230,7 +222,7 @@ impl Admin {
     }
 
     /// An address: a JID as text, or a known number or LID.
-    fn address(&self, text: &str) -> Result<Jid> {
+    pub(super) fn address(&self, text: &str) -> Result<Jid> {
         let bad = || AdminError::new("bad-address", format!("{text:?} is no number and no address"));
         if text.contains('@') {
             return text.parse().map_err(|_| bad());
@@ -248,9 +240,23 @@ impl Admin {
     /// # Errors
     /// `not-found`, `phone-offline`.
     pub async fn receipt(&self, number: &str, ids: &[String], chat: &str, kind: &str) -> Result<()> {
-        let chat = self.address(chat)?;
+        self.receipt_of(number, ids, (chat, None), kind).await
+    }
+
+    /// As [`Admin::receipt`], in a group for messages of this author.
+    ///
+    /// # Errors
+    /// As [`Admin::receipt`].
+    pub async fn receipt_of(
+        &self,
+        number: &str,
+        ids: &[String],
+        (chat, author): (&str, Option<&str>),
+        kind: &str,
+    ) -> Result<()> {
+        let (chat, participant) = (self.address(chat)?, author.map(|author| self.address(author)).transpose()?);
         let kind = kind.to_owned();
-        self.simple(number, PhoneCommand::Receipt { ids: ids.to_vec(), chat, kind, participant: None })
+        self.simple(number, PhoneCommand::Receipt { ids: ids.to_vec(), chat, kind, participant })
     }
 
     /// The phone's presence: `available`, `unavailable`, `subscribe`, `unsubscribe`.
@@ -301,9 +307,16 @@ impl Admin {
     /// # Errors
     /// `not-found`.
     pub async fn ban(&self, number: &str, ban: Ban) -> Result<()> {
+        self.ban_with(number, ban, None).await
+    }
+
+    /// As [`Admin::ban`]; live connections end with this stream error instead of a plain close.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn ban_with(&self, number: &str, ban: Ban, stream_error: Option<u16>) -> Result<()> {
         self.known(number)?;
-        self.shared.with(|world| world.ban(number, Some(ban)));
-        self.save();
+        self.shared.with(|world| world.ban(number, Some(ban), stream_error));
         Ok(())
     }
 
@@ -313,8 +326,7 @@ impl Admin {
     /// `not-found`.
     pub async fn unban(&self, number: &str) -> Result<()> {
         self.known(number)?;
-        self.shared.with(|world| world.ban(number, None));
-        self.save();
+        self.shared.with(|world| world.ban(number, None, None));
         Ok(())
     }
 
@@ -330,13 +342,20 @@ impl Admin {
         lid: bool,
     ) -> Result<String> {
         let made = self.shared.with(|world| world.create_group_as(creator, subject, members, lid));
-        self.save();
         made.ok_or_else(|| AdminError::new("bad-group", "unknown creator or too many members"))
     }
 
-    /// Writes a stanza to a connection.
+    /// Writes a stanza to a connection; nothing if it is gone.
     pub async fn inject(&self, connection: u64, node: Node) {
         self.shared.with(|world| world.write(connection, node));
+    }
+
+    /// # Errors
+    /// `not-found` if there is no such connection.
+    pub(crate) fn live(&self, connection: u64) -> Result<()> {
+        let live = self.shared.look(|world| world.connections.contains_key(&connection));
+        let gone = || AdminError::new("not-found", format!("there is no connection {connection}"));
+        if live { Ok(()) } else { Err(gone()) }
     }
 
     /// Writes bytes to a connection: a frame's plaintext, or as they are, below the encryption.
@@ -354,13 +373,11 @@ impl Admin {
     /// Moves the world's time on; what becomes due on the way happens in order.
     pub async fn advance(&self, by: Duration) {
         self.shared.advance(by);
-        self.save();
     }
 
     /// Closes every connection and makes a new world, or only forgets what happened and keeps the accounts.
     pub async fn reset(&self, keep_accounts: bool) {
         self.shared.with(|world| world.reset(keep_accounts));
-        self.save();
     }
 
     /// Changes the modes of rules; those not named stay.
@@ -392,7 +409,6 @@ impl Admin {
     /// Forgets the violations.
     pub async fn clear_violations(&self) {
         self.shared.with(|world| world.violations = Default::default());
-        self.save();
     }
 }
 

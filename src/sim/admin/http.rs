@@ -3,11 +3,14 @@
 
 mod bodies;
 mod judge;
+mod person;
 mod routes;
+mod views;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -86,11 +89,28 @@ fn failure(error: &AdminError) -> axum::Json<Value> {
 fn status(code: &str) -> StatusCode {
     match code {
         "not-found" => StatusCode::NOT_FOUND,
-        "unknown-field" | "bad-body" | "bad-address" | "bad-account" | "bad-qr" | "bad-group" => {
+        "unknown-field" | "bad-body" | "bad-address" | "bad-account" | "bad-qr" | "bad-group" | "bad-query" => {
             StatusCode::BAD_REQUEST
         }
+        "not-implemented" => StatusCode::NOT_IMPLEMENTED,
+        "no-such-method" => StatusCode::METHOD_NOT_ALLOWED,
         "timeout" => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::CONFLICT,
+    }
+}
+
+/// A query string, read as a body is: what is none of a call's is refused.
+struct Asked<T>(T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        Query::try_from_uri(&parts.uri).map(|Query(asked)| Self(asked)).map_err(|error| {
+            let text = error.body_text();
+            let code = if text.contains("unknown field") { "unknown-field" } else { "bad-query" };
+            Answer(Err(AdminError::new(code, text))).into_response()
+        })
     }
 }
 

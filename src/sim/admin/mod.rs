@@ -3,7 +3,9 @@
 
 mod calls;
 pub(crate) mod http;
+mod groups;
 mod observe;
+mod person;
 mod types;
 
 use std::sync::Arc;
@@ -11,8 +13,8 @@ use std::sync::Arc;
 use super::shared::Shared;
 
 pub use types::{
-    AccountInfo, AdminError, ConnectionInfo, DeviceInfo, Expectation, Info, Kick, Linked, PhoneInfo, Sent,
-    TrafficFilter,
+    AccountInfo, AdminError, ConnectionInfo, DeviceInfo, Expectation, GroupChange, GroupSettings, Info, Kick,
+    Linked, PhoneInfo, ProfileChange, Sent, TrafficFilter,
 };
 
 /// The handle to a running simulator's world; cheap to clone.
@@ -37,12 +39,5 @@ impl Admin {
     #[must_use]
     pub fn info(&self) -> &Info {
         &self.info
-    }
-
-    /// After every call that changes something.
-    fn save(&self) {
-        if let Err(error) = self.shared.save() {
-            tracing::error!("{error}");
-        }
     }
 }

@@ -8,11 +8,12 @@ use super::types::{
 };
 use crate::clock::UnixMillis;
 use crate::noise::Pattern;
+use crate::proto::json;
 use crate::sim::rules::Rules;
 use crate::sim::seam::InboxItem;
 use crate::sim::traffic::{Direction, TrafficItem};
 use crate::sim::violations::Violations;
-use crate::sim::world::{Account, Connection, DeviceRef, OutboxItem, State, World};
+use crate::sim::world::{Account, Connection, DeviceRef, OutboxItem, World, state_name};
 use crate::wire::Node;
 
 type Result<T> = std::result::Result<T, AdminError>;
@@ -83,7 +84,7 @@ impl Admin {
     /// `not-found`.
     pub async fn outbox(&self, number: &str) -> Result<Vec<OutboxItem>> {
         let found =
-            self.shared.look(|world| world.accounts.get(number).map(|account| account.outbox.clone()));
+            self.shared.look(|world| world.accounts.get(number).map(|account| account.outbox.to_vec()));
         found.ok_or_else(|| AdminError::no_account(number))
     }
 
@@ -168,6 +169,16 @@ impl Admin {
         AdminError::new("expectation-failed", format!("<{}> {what}; there were {tags:?}", expectation.tag))
     }
 
+    /// Counters and the present state, as Prometheus text.
+    pub async fn metrics(&self) -> String {
+        self.shared.look(|world| world.metrics())
+    }
+
+    /// The groups, as JSON (09 §21); those of one address.
+    pub async fn groups(&self, jid: Option<&str>) -> Vec<serde_json::Value> {
+        self.shared.look(|world| world.groups_json(jid))
+    }
+
     /// The modes of the rules.
     pub async fn rules(&self) -> Rules {
         self.shared.look(|world| world.rules.clone())
@@ -205,12 +216,17 @@ fn account_info(world: &World, account: &Account) -> AccountInfo {
         lid: account.lid.to_string(),
         push_name: account.push_name.clone(),
         about: account.about.clone(),
+        picture_id: account.picture.as_ref().map(|picture| picture.id.clone()),
         profile: account.profile,
         restricted: account.restricted,
         business: account.business,
         privacy: account.privacy.clone(),
         blocked: account.blocked.iter().cloned().collect(),
-        phone: PhoneInfo { online: account.phone_online, platform: account.platform.clone() },
+        phone: PhoneInfo {
+            online: account.phone_online,
+            platform: account.platform.clone(),
+            clock_offset_s: account.phone_clock_offset_s,
+        },
         devices: devices.collect(),
         groups: world.groups_of(&account.number),
         appstate: account.collections.clone(),
@@ -219,18 +235,13 @@ fn account_info(world: &World, account: &Account) -> AccountInfo {
 
 fn connection_info(id: u64, connection: &Connection) -> ConnectionInfo {
     let session = connection.session();
-    let state = match &connection.state {
-        State::Handshake => "handshake",
-        State::Registering(_) => "registering",
-        State::Online(session) if session.active => "active",
-        State::Online(_) => "passive",
-        State::Closing => "closing",
-    };
+    let (bytes_in, bytes_out) = connection.bytes.get();
+    let payload = Some(&connection.payload).filter(|payload| !payload.is_empty());
     ConnectionInfo {
         id,
         account: session.map(|session| session.device.number.clone()),
         device: session.map(|session| session.device.device),
-        state,
+        state: state_name(&connection.state),
         source: connection.peer.source.clone(),
         origin: connection.peer.origin.clone(),
         user_agent: connection.peer.user_agent.clone(),
@@ -240,11 +251,15 @@ fn connection_info(id: u64, connection: &Connection) -> ConnectionInfo {
             Pattern::XxFallback => "xx-fallback",
         }),
         version: connection.version.map(|[a, b, c]| format!("{a}.{b}.{c}")),
+        payload: payload.and_then(|payload| json::to_json("ClientPayload", payload).ok()),
+        bytes_in,
+        bytes_out,
         opened_at_ms: connection.opened_ms,
         stanzas_in: connection.stanzas_in,
         stanzas_out: connection.stanzas_out,
         last_in_at_ms: connection.last_in_ms,
         last_in: connection.last_in.clone(),
+        last_out: connection.last_out.clone(),
     }
 }
 
@@ -256,9 +271,7 @@ impl TrafficFilter {
     fn matches(&self, item: &TrafficItem) -> bool {
         self.account.as_ref().is_none_or(|account| belongs(item, account))
             && self.tag.as_ref().is_none_or(|tag| *tag == item.node.tag)
-            && self.verdict.as_ref().is_none_or(|wanted| {
-                item.judge.as_ref().is_some_and(|judgement| judgement.verdict.name() == wanted)
-            })
+            && self.verdict.as_ref().is_none_or(|verdict| item.verdict() == Some(verdict))
     }
 }
 

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::clock::UnixMillis;
 use crate::sim::config::Profile;
 use crate::sim::seam::PhoneError;
 use crate::sim::shapes::StanzaTable;
+use crate::sim::world::Refusal;
 
 /// A call that failed. `code` is one of the admin API's error codes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -25,6 +26,11 @@ pub struct AdminError {
 impl AdminError {
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into() }
+    }
+
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        let code = if refusal.code == 404 { "not-found" } else { refusal.text };
+        Self::new(code, format!("the server answered {}", refusal.code))
     }
 
     pub(crate) fn no_account(number: &str) -> Self {
@@ -89,6 +95,8 @@ pub struct AccountInfo {
     pub push_name: String,
     /// The about text.
     pub about: String,
+    /// The id of the picture, where there is one.
+    pub picture_id: Option<String>,
     /// What it is judged by, where it differs from the run's.
     pub profile: Option<Profile>,
     /// Whether it demands tokens.
@@ -116,6 +124,8 @@ pub struct PhoneInfo {
     pub online: bool,
     /// Its platform, such as `android`.
     pub platform: String,
+    /// How far its clock is ahead, seconds.
+    pub clock_offset_s: i64,
 }
 
 /// A linked companion.
@@ -133,9 +143,11 @@ pub struct DeviceInfo {
     pub os: String,
     /// `platformType` of its DeviceProps.
     pub platform: i32,
-    /// When it was paired, milliseconds of the world's clock.
+    /// When it was paired, milliseconds of the world's clock; Unix seconds as text in JSON.
+    #[serde(rename = "paired_at", serialize_with = "seconds")]
     pub paired_at_ms: UnixMillis,
-    /// Its live connection.
+    /// Its live connection; text in JSON.
+    #[serde(serialize_with = "optional_id")]
     pub connection: Option<u64>,
     /// Stanzas that wait for it or for its answer.
     pub queue: usize,
@@ -187,7 +199,8 @@ pub enum Kick {
 /// A live connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConnectionInfo {
-    /// Its number.
+    /// Its number; text in JSON.
+    #[serde(serialize_with = "id")]
     pub id: u64,
     /// The account, once logged in.
     pub account: Option<String>,
@@ -205,16 +218,97 @@ pub struct ConnectionInfo {
     pub handshake: Option<&'static str>,
     /// The client's version.
     pub version: Option<String>,
-    /// When it was opened.
+    /// The ClientPayload as proto JSON, once it has come.
+    pub payload: Option<serde_json::Value>,
+    /// When it was opened, milliseconds; Unix seconds as text in JSON.
+    #[serde(rename = "opened_at", serialize_with = "seconds")]
     pub opened_at_ms: UnixMillis,
     /// Stanzas from the client.
     pub stanzas_in: u64,
     /// Stanzas to the client.
     pub stanzas_out: u64,
-    /// When something came last.
+    /// Bytes of frames from the client.
+    pub bytes_in: u64,
+    /// Bytes of frames to the client.
+    pub bytes_out: u64,
+    /// When something came last, milliseconds; Unix seconds as text in JSON.
+    #[serde(rename = "last_in_at", serialize_with = "seconds")]
     pub last_in_at_ms: UnixMillis,
     /// The tag of the last stanza from the client.
     pub last_in: Option<String>,
+    /// The tag of the last stanza to the client.
+    pub last_out: Option<String>,
+}
+
+fn id<S: Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+fn optional_id<S: Serializer>(id: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match id {
+        Some(id) => serializer.collect_str(id),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn seconds<S: Serializer>(ms: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&ms.div_euclid(1000))
+}
+
+/// What a person changes on the phone (09 §21 `profile`); what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// The about text.
+    pub about: Option<String>,
+    /// A JPEG, or the end of the picture.
+    pub picture: Option<Option<Vec<u8>>>,
+    /// Privacy settings.
+    pub privacy: BTreeMap<String, String>,
+    /// Accounts to block: numbers, LIDs or JIDs.
+    pub block: Vec<String>,
+    /// Accounts to unblock.
+    pub unblock: Vec<String>,
+    /// The timer of new chats, seconds.
+    pub default_timer_s: Option<u64>,
+}
+
+/// A change of a group by one of its members (09 §21 group calls).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupChange {
+    /// Numbers to add.
+    Add(Vec<String>),
+    /// Numbers to remove.
+    Remove(Vec<String>),
+    /// Numbers that become admins.
+    Promote(Vec<String>),
+    /// Numbers that are admins no longer.
+    Demote(Vec<String>),
+    /// The member goes.
+    Leave,
+    /// A new subject.
+    Subject(String),
+    /// Settings; what is `None` stays.
+    Settings(GroupSettings),
+    /// The end of the group.
+    Delete,
+}
+
+/// Settings of a group (09 §21).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GroupSettings {
+    /// Only admins write.
+    pub announce: Option<bool>,
+    /// Only admins change subject and description.
+    pub locked: Option<bool>,
+    /// Seconds; 0 switches it off.
+    pub ephemeral_s: Option<u64>,
+    /// Admins let newcomers in.
+    pub approval: Option<bool>,
+    /// `all_member_add` or `admin_add`.
+    pub member_add_mode: Option<String>,
+    /// The text; empty removes it.
+    pub description: Option<String>,
 }
 
 /// Which part of the traffic log is wanted.
@@ -230,7 +324,7 @@ pub struct TrafficFilter {
     pub tag: Option<String>,
     /// With this verdict of the stanza judge: `like`, `listed`, `unlike`.
     pub verdict: Option<String>,
-    /// How long to wait for the first.
+    /// How long to wait for the first, milliseconds.
     pub wait_ms: Option<u64>,
 }
 

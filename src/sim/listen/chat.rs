@@ -19,7 +19,7 @@ use crate::crypto::KeyPair;
 use crate::noise::CipherState;
 use crate::sim::seed;
 use crate::sim::shared::Shared;
-use crate::sim::world::{ConnectionId, Out};
+use crate::sim::world::{Bytes, ConnectionId, Out};
 use crate::wire::{Arena, Dialect, FrameDecoder, decode, encode_in};
 
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(20);
@@ -89,13 +89,17 @@ async fn talk<S: Stream>(
 ) {
     let (sink, stream) = socket.split();
     let Done { client, frames } = done;
-    let compress_above = shared.look(|world| world.config.compress_above);
-    let mut writer = tokio::spawn(write(sink, out, client.transport.seal, compress_above));
+    let (compress_above, bytes) = shared.look(|world| {
+        let bytes = world.connections.get(&id).map(|connection| Arc::clone(&connection.bytes));
+        (world.config.compress_above, bytes.unwrap_or_default())
+    });
+    let writer = Writer { sink, cipher: client.transport.seal, compress_above, bytes: Arc::clone(&bytes) };
+    let mut writer = tokio::spawn(writer.run(out));
     shared.with(|world| {
         world.shook_hands(id, client.pattern);
         world.hello(id, client.client_static, &client.payload);
     });
-    let reader = Reader { shared, id, stream, frames, cipher: client.transport.open, bad: 0 };
+    let reader = Reader { shared, id, stream, frames, cipher: client.transport.open, bytes, bad: 0 };
     let clock = shared.clock;
     let end = tokio::select! {
         biased;
@@ -136,39 +140,49 @@ async fn close<S: Stream>(socket: &mut WebSocketStream<S>, code: u16) {
     let _ = socket.close(None).await;
 }
 
-async fn write<S: Stream>(
-    mut sink: SplitSink<WebSocketStream<S>, Message>,
-    mut out: mpsc::Receiver<Out>,
-    mut cipher: CipherState,
+struct Writer<S: Stream> {
+    sink: SplitSink<WebSocketStream<S>, Message>,
+    cipher: CipherState,
     compress_above: Option<usize>,
-) -> (End, SplitSink<WebSocketStream<S>, Message>) {
-    while let Some(next) = out.recv().await {
+    bytes: Arc<Bytes>,
+}
+
+impl<S: Stream> Writer<S> {
+    async fn run(mut self, mut out: mpsc::Receiver<Out>) -> (End, SplitSink<WebSocketStream<S>, Message>) {
+        while let Some(next) = out.recv().await {
+            if let Some(end) = self.write(next).await {
+                return (end, self.sink);
+            }
+        }
+        (End::Close(1000), self.sink)
+    }
+
+    /// `Some` ends the connection.
+    async fn write(&mut self, next: Out) -> Option<End> {
         let mut frame = Vec::new();
         let mut plaintext = Vec::new();
         match next {
             Out::Stanza(node) => {
                 if let Err(error) = encode_in(Dialect::Server, &node, &mut plaintext) {
                     tracing::error!("a <{}> of the simulator can't be encoded: {error}", node.tag);
-                    continue;
+                    return None;
                 }
-                if compress_above.is_some_and(|limit| plaintext.len() > limit) {
+                if self.compress_above.is_some_and(|limit| plaintext.len() > limit) {
                     plaintext = compressed(&plaintext);
                 }
             }
             Out::Plaintext(bytes) => plaintext = bytes,
             Out::Raw(bytes) => frame = bytes,
-            Out::Close(code) => return (End::Close(code), sink),
-            Out::Reset => return (End::Drop, sink),
-            Out::HalfOpen => return (End::HalfOpen, sink),
+            Out::Close(code) => return Some(End::Close(code)),
+            Out::Reset => return Some(End::Drop),
+            Out::HalfOpen => return Some(End::HalfOpen),
         }
-        if !plaintext.is_empty() && cipher.seal_into(&plaintext, &mut frame).is_err() {
-            return (End::Close(1011), sink);
+        if !plaintext.is_empty() && self.cipher.seal_into(&plaintext, &mut frame).is_err() {
+            return Some(End::Close(1011));
         }
-        if sink.send(Message::binary(frame)).await.is_err() {
-            return (End::Drop, sink);
-        }
+        self.bytes.sent(frame.len());
+        self.sink.send(Message::binary(frame)).await.is_err().then_some(End::Drop)
     }
-    (End::Close(1000), sink)
 }
 
 /// A frame plaintext with flag bit 1: zlib of what follows the flag byte (03 §2).
@@ -189,6 +203,7 @@ struct Reader<'a, S: Stream> {
     stream: SplitStream<WebSocketStream<S>>,
     frames: FrameDecoder,
     cipher: CipherState,
+    bytes: Arc<Bytes>,
     bad: u32,
 }
 
@@ -219,6 +234,7 @@ impl<S: Stream> Reader<'_, S> {
 
     /// Opens and hands over one frame; `Some` ends the connection.
     fn frame(&mut self, mut frame: Vec<u8>) -> Option<End> {
+        self.bytes.received(frame.len());
         let Ok(plaintext) = self.cipher.open(&mut frame) else {
             return Some(self.fault("bad-frame", "a frame does not authenticate".to_owned()));
         };

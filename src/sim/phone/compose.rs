@@ -5,7 +5,7 @@ use prost::Message as _;
 use crate::crypto::random_bytes;
 use crate::proto::edit::{self, Value};
 use crate::proto::message as schema;
-use crate::proto::{Message, MessageContextInfo, MessageKey};
+use crate::proto::{ContextInfo, Message, MessageContextInfo, MessageKey};
 use crate::sim::seam::{PhoneContent, PhoneContext, PhoneError};
 use crate::wire::Jid;
 
@@ -57,13 +57,38 @@ impl Primary {
                 timestamp_ms: Some(context.now_ms),
                 ..Default::default()
             }),
-            PhoneContent::Revoke { id } => protocol(schema::ProtocolMessage {
-                key: Some(Box::new(self.target(to, id)?)),
+            PhoneContent::Quote { text, id } => self.quoting(to, text, &id)?,
+            PhoneContent::Poll { name, options, selectable } => poll(context, name, options, selectable),
+            PhoneContent::Revoke { id, author } => protocol(schema::ProtocolMessage {
+                key: Some(Box::new(self.target_of(to, id, author.as_ref())?)),
                 r#type: Some(schema::protocol_message::Type::Revoke as i32),
                 ..Default::default()
             }),
         };
         Ok(message.encode_to_vec())
+    }
+
+    /// A text beside the message that it answers (05a §6).
+    fn quoting(&self, to: &Jid, text: String, id: &str) -> Result<Message, PhoneError> {
+        let known = self.log.find(id).ok_or_else(|| PhoneError::Unknown(format!("no message {id}")))?;
+        let mut quoted = Message::decode(&*known.message).unwrap_or_default();
+        // What a quote shows is the content, not what was said to the reader's app.
+        quoted.message_context_info = None;
+        let context = ContextInfo {
+            stanza_id: Some(id.to_owned()),
+            participant: Some(known.author.without_device().to_string()),
+            quoted_message: Some(Box::new(quoted)),
+            remote_jid: (known.chat != *to).then(|| known.chat.to_string()),
+            ..Default::default()
+        };
+        Ok(Message {
+            extended_text_message: Some(Box::new(schema::ExtendedTextMessage {
+                text: Some(text),
+                context_info: Some(Box::new(context)),
+                ..Default::default()
+            })),
+            ..Default::default()
+        })
     }
 
     fn own_target(&self, to: &Jid, id: String) -> Result<MessageKey, PhoneError> {
@@ -72,6 +97,16 @@ impl Primary {
             Ok(key)
         } else {
             Err(PhoneError::Unknown("somebody else's message".to_owned()))
+        }
+    }
+
+    fn target_of(&self, to: &Jid, id: String, author: Option<&Jid>) -> Result<MessageKey, PhoneError> {
+        let known = self.log.find(&id).map(|known| known.author.clone());
+        match (author, known) {
+            (Some(author), Some(known)) if !self.book.same_user(author, &known) => {
+                Err(PhoneError::Unknown(format!("{id} is not of {author}")))
+            }
+            _ => self.target(to, id),
         }
     }
 
@@ -86,6 +121,26 @@ impl Primary {
             id: Some(id),
             participant,
         })
+    }
+}
+
+/// A poll, in the form that says how many answers may be chosen (05a §6).
+fn poll(context: &mut PhoneContext<'_>, name: String, options: Vec<String>, selectable: u32) -> Message {
+    let option =
+        |name| schema::poll_creation_message::Option { option_name: Some(name), ..Default::default() };
+    let poll = Box::new(schema::PollCreationMessage {
+        name: Some(name),
+        options: options.into_iter().map(option).collect(),
+        selectable_options_count: Some(selectable),
+        ..Default::default()
+    });
+    let secret = random_bytes::<32, _>(context.rng).to_vec();
+    let info = MessageContextInfo { message_secret: Some(secret), ..Default::default() };
+    let message = Message { message_context_info: Some(Box::new(info)), ..Default::default() };
+    if selectable == 1 {
+        Message { poll_creation_message_v3: Some(poll), ..message }
+    } else {
+        Message { poll_creation_message: Some(poll), ..message }
     }
 }
 

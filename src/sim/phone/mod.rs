@@ -200,6 +200,14 @@ impl Primary {
                 self.reinstall(context);
                 Ok(())
             }
+            PhoneCommand::Call { to, call_id, action, video, reason } => {
+                self.call(context, &to, (&call_id, &action), video, reason)
+            }
+            PhoneCommand::RotateAppKey => {
+                self.adv.new_app_key(context.now_ms, context.rng);
+                self.share_keys(context);
+                Ok(())
+            }
             PhoneCommand::PushName { name } => {
                 self.setup.push_name = name;
                 context.send(Node::new("presence").attr("name", self.setup.push_name.clone()));
@@ -212,6 +220,31 @@ impl Primary {
                 Ok(())
             }
         }
+    }
+
+    /// A call's offer or its end (05d §7); there is no media.
+    fn call(
+        &self,
+        context: &mut PhoneContext<'_>,
+        to: &Jid,
+        (call_id, action): (&str, &str),
+        video: bool,
+        reason: Option<String>,
+    ) -> Result<(), PhoneError> {
+        let part = Node::new(action.to_owned())
+            .attr("call-id", call_id.to_owned())
+            .attr("call-creator", self.own(to).in_device_form());
+        let part = match action {
+            "offer" => {
+                let audio = Node::new("audio").attr("enc", "opus").attr("rate", "16000");
+                part.child(audio).children(video.then(|| Node::new("video").attr("enc", "vp8")))
+            }
+            "terminate" => part.opt_attr("reason", reason),
+            _ => return Err(PhoneError::Unknown(format!("no call action {action}"))),
+        };
+        let id = self.new_message_id(context);
+        context.send(Node::new("call").attr("to", to).attr("id", id).child(part));
+        Ok(())
     }
 
     /// Everything new; what was under way fails.

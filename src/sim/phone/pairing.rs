@@ -78,7 +78,7 @@ impl Primary {
         corrupt: Option<Corrupt>,
     ) {
         let key_index = self.adv.reserve();
-        let now = context.now_s();
+        let now = context.shown_s();
         let identity = &self.keys.identity;
         let container = self.adv.container(
             identity,
@@ -117,7 +117,7 @@ impl Primary {
 
     /// The signed list on its own (02 §11).
     pub(super) fn publish_list(&mut self, context: &mut PhoneContext<'_>) {
-        let list = self.adv.signed_list(&self.keys.identity, None, context.now_s(), context.rng);
+        let list = self.adv.signed_list(&self.keys.identity, None, context.shown_s(), context.rng);
         let iq = Node::new("iq").attr("xmlns", "md").attr("type", "set").child(list);
         self.ask(context, iq, Request::Nothing);
     }

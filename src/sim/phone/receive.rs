@@ -389,6 +389,7 @@ fn item(envelope: &Envelope, kind: String, text: Option<String>) -> InboxItem {
         enc_type: String::new(),
         decrypt_ok: false,
         own_copy: envelope.own && !envelope.peer,
+        receipts_sent: Vec::new(),
     }
 }
 

@@ -6,17 +6,17 @@ use tokio::net::TcpStream;
 
 use crate::sim::{SimConfig, Simulator};
 
-struct Api {
-    sim: Simulator,
+pub(super) struct Api {
+    pub sim: Simulator,
     token: Option<&'static str>,
 }
 
 impl Api {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         Self { sim: Simulator::start(SimConfig::ephemeral(1)).await.unwrap(), token: None }
     }
 
-    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let mut stream = TcpStream::connect(self.sim.admin().info().admin.unwrap()).await.unwrap();
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let auth = self.token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
@@ -32,13 +32,13 @@ impl Api {
         (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("{path}: {answer}")))
     }
 
-    async fn ok(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+    pub async fn ok(&self, method: &str, path: &str, body: Option<Value>) -> Value {
         let (status, answer) = self.call(method, path, body).await;
         assert_eq!((status, &answer["ok"]), (200, &json!(true)), "{path}: {answer}");
         answer
     }
 
-    async fn fails(&self, method: &str, path: &str, body: Option<Value>, code: &str) {
+    pub async fn fails(&self, method: &str, path: &str, body: Option<Value>, code: &str) {
         let (status, answer) = self.call(method, path, body).await;
         assert!((400..600).contains(&status), "{path}: {status}");
         assert_eq!(
@@ -110,14 +110,15 @@ async fn every_call_answers_in_its_shape() {
     api.ok("DELETE", "/v1/violations", None).await;
     let absent = json!({"account": a, "match": {"tag": "iq"}, "within_ms": 10, "absent": true});
     api.ok("POST", "/v1/expect", Some(absent)).await;
-    api.ok("POST", "/v1/inject", Some(json!({"connection": 1, "node": {"tag": "ib", "attrs": []}}))).await;
+    let inject = json!({"connection": "1", "node": {"tag": "ib", "attrs": []}});
+    api.fails("POST", "/v1/inject", Some(inject), "not-found").await;
     api.ok("DELETE", "/v1/accounts/15557654321", None).await;
     api.ok("POST", "/v1/reset", Some(json!({"keep": ["accounts"]}))).await;
     assert_eq!(api.ok("GET", "/v1/accounts", None).await["accounts"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn unknown_ids_fields_and_calls_are_errors() {
+async fn proves_09_27_14_unknown_ids_fields_and_calls_are_errors() {
     let api = Api::start().await;
     let a = api.ok("POST", "/v1/accounts", None).await["number"].as_str().unwrap().to_owned();
     api.fails("GET", "/v1/accounts/1", None, "not-found").await;
@@ -157,7 +158,7 @@ async fn a_configured_token_is_demanded() {
 }
 
 #[tokio::test]
-async fn fifty_parallel_callers_are_served() {
+async fn proves_09_27_14_fifty_parallel_callers_are_served() {
     let api = std::sync::Arc::new(Api::start().await);
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..50 {

@@ -1,5 +1,6 @@
 //! The whole simulator, from the byte stream to the world: in memory with virtual time, and over loopback sockets.
 
+mod admin;
 mod api;
 mod repeat;
 mod sockets;

@@ -1,5 +1,6 @@
 //! A simulator that is stopped and started on its state (09 §2).
 
+use crate::sim::state::Mirror;
 use crate::sim::world::World;
 use crate::sim::world::testing::{Lab, START};
 use crate::sim::{NewAccount, SimConfig, Simulator};
@@ -15,10 +16,12 @@ fn a_restarted_world_keeps_accounts_links_keys_and_queues() {
     let message =
         one.message("M", &to.without_device(), std::slice::from_ref(&to)).attr("device_fanout", "false");
     one.send(&mut lab, message);
-    let bytes = lab.world.snapshot().unwrap();
+    let mut mirror = Mirror::default();
+    lab.world.collect(&mut mirror).unwrap();
+    let tree = mirror.tree();
 
     let config = SimConfig::in_memory(1, START);
-    let mut lab = Lab { world: World::restore(config, START, &bytes).unwrap() };
+    let mut lab = Lab { world: World::restore(config, START, tree.clone()).unwrap() };
     two.login(&mut lab, false);
     two.take("success");
     lab.later(500);
@@ -28,7 +31,7 @@ fn a_restarted_world_keeps_accounts_links_keys_and_queues() {
     assert_eq!(left.find("count").unwrap().u64("value"), Some(19), "the phone took one");
     let id = lab.account();
     assert!(id != a && id != b);
-    assert!(World::restore(SimConfig::in_memory(2, START), START, &bytes).is_err(), "another seed");
+    assert!(World::restore(SimConfig::in_memory(2, START), START, tree.clone()).is_err(), "another seed");
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::connection::ConnectionId;
+use super::iq::Picture;
 use super::keys::KeySet;
 use super::queue::Queue;
+use super::tracked::{Log, Tracked};
 use crate::clock::UnixMillis;
 use crate::crypto::{PublicKey, sha256};
 use crate::signal::adv::key_index;
@@ -75,11 +77,16 @@ pub struct Ban {
 
 /// One user.
 pub(crate) struct Account {
+    /// Asked for to be changed since the state was written last.
+    pub touched: bool,
     pub number: String,
     pub pn: Jid,
     pub lid: Jid,
     pub push_name: String,
     pub about: String,
+    pub picture: Option<Picture>,
+    /// The timer of new chats: seconds, and when it was set (Unix seconds).
+    pub default_timer: (u64, i64),
     pub profile: Option<Profile>,
     pub companions_max: usize,
     pub business: bool,
@@ -90,9 +97,11 @@ pub(crate) struct Account {
     /// LIDs.
     pub blocked: BTreeSet<String>,
     pub ban: Option<Ban>,
-    pub phone: Box<dyn Phone>,
+    pub phone: Tracked<Box<dyn Phone>>,
     pub phone_rng: SimRng,
     pub phone_online: bool,
+    /// How far the phone's clock is ahead, seconds (09 §20 row 12).
+    pub phone_clock_offset_s: i64,
     pub devices: BTreeMap<u16, Device>,
     /// Ids are never given twice.
     pub next_device: u16,
@@ -100,8 +109,8 @@ pub(crate) struct Account {
     pub key_index_list: Option<SignedList>,
     /// Accounts that share a chat, and the form in which this account last addressed them.
     pub contacts: BTreeMap<String, Namespace>,
-    pub inbox: Vec<InboxItem>,
-    pub outbox: Vec<OutboxItem>,
+    pub inbox: Log<InboxItem>,
+    pub outbox: Log<OutboxItem>,
     /// Times of code hellos for this number, milliseconds.
     pub code_hellos: Vec<UnixMillis>,
     /// `available` of any device, for contacts.
@@ -190,11 +199,11 @@ pub(crate) struct Pairing {
 #[derive(Debug, Default)]
 pub(crate) struct Device {
     pub pairing: Option<Pairing>,
-    pub keys: Option<KeySet>,
+    pub keys: Tracked<Option<KeySet>>,
     pub connection: Option<ConnectionId>,
     pub queue: Queue,
     /// Ids accepted from this device, with what they reached.
-    pub accepted: BTreeMap<String, AcceptedMessage>,
+    pub accepted: Tracked<BTreeMap<String, AcceptedMessage>>,
     /// The login that pairing owes, and §20 row 3, are done.
     pub welcomed: bool,
     /// A virtual companion: the phone runs it, there is never a connection.
@@ -204,13 +213,20 @@ pub(crate) struct Device {
 }
 
 /// A message that was taken from a device.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AcceptedMessage {
+    /// Whether the written state has it as it is.
+    #[serde(skip, default = "yes")]
+    pub saved: bool,
     pub at_ms: UnixMillis,
     /// The connection that got the ack, none if it was a phone.
     pub connection: Option<ConnectionId>,
     pub targets: BTreeSet<DeviceRef>,
     pub t: i64,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Account {

@@ -1,6 +1,8 @@
 //! One client connection as the world sees it: its state and the way out. Not: sockets, which are `listen`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -100,6 +102,33 @@ pub(crate) struct Connection {
     pub stanzas_out: u64,
     pub version: Option<[u32; 3]>,
     pub last_in: Option<String>,
+    /// The tag of the last stanza to the client.
+    pub last_out: Option<String>,
+    /// The ClientPayload, as it came.
+    pub payload: Vec<u8>,
+    pub bytes: Arc<Bytes>,
+}
+
+/// Bytes of frames, counted by the two halves of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Bytes {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Bytes {
+    pub fn received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// From the client, and to it.
+    pub fn get(&self) -> (u64, u64) {
+        (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
+    }
 }
 
 impl Connection {
@@ -143,6 +172,9 @@ impl World {
             stanzas_out: 0,
             version: None,
             last_in: None,
+            last_out: None,
+            payload: Vec::new(),
+            bytes: Arc::default(),
         };
         self.connections.insert(id, connection);
         (id, receiver)
@@ -169,21 +201,56 @@ impl World {
     pub(crate) fn write(&mut self, id: ConnectionId, node: Node) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.stanzas_out += 1;
-        let sent = connection.sender.try_send(Out::Stanza(node.clone()));
+        connection.last_out = Some(node.tag.to_string());
+        self.stats.count("out", &node.tag);
         let device = connection.session().map(|session| session.device.clone());
-        if sent.is_err() {
-            connection.state = State::Closing;
-            self.connections.remove(&id);
-            self.forget_connection(id);
-            return;
+        match &mut self.held {
+            Some(held) => held.push((id, Out::Stanza(node.clone()))),
+            None => {
+                if connection.sender.try_send(Out::Stanza(node.clone())).is_err() {
+                    return self.overrun(id);
+                }
+            }
         }
         self.traffic.record_out(self.now_ms, id, device, node);
     }
 
     pub(crate) fn out(&mut self, id: ConnectionId, out: Out) {
-        if let Some(connection) = self.connections.get(&id) {
+        if let Some(held) = &mut self.held {
+            held.push((id, out));
+        } else if let Some(connection) = self.connections.get(&id) {
             // A full queue means that the client does not read: its connection is dropped at the next stanza.
             let _ = connection.sender.try_send(out);
+        }
+    }
+
+    /// A client that does not read: the queues keep what matters.
+    fn overrun(&mut self, id: ConnectionId) {
+        self.connections.remove(&id);
+        self.forget_connection(id);
+    }
+
+    /// From now on nothing leaves before [`World::release`] or [`World::withhold`].
+    pub(crate) fn hold(&mut self) {
+        self.held.get_or_insert_default();
+    }
+
+    /// The state is written: what depends on it leaves.
+    pub(crate) fn release(&mut self) {
+        for (id, out) in self.held.as_mut().map(std::mem::take).unwrap_or_default() {
+            let Some(connection) = self.connections.get(&id) else { continue };
+            if connection.sender.try_send(out).is_err() {
+                self.overrun(id);
+            }
+        }
+    }
+
+    /// The state could not be written: nothing is said, every connection is dropped.
+    pub(crate) fn withhold(&mut self) {
+        self.held.as_mut().map(std::mem::take);
+        for connection in self.connections.values() {
+            // One whose queue is full is dropped at its next stanza.
+            let _ = connection.sender.try_send(Out::Reset);
         }
     }
 

@@ -1,5 +1,5 @@
 //! Groups, as far as clients need them at start-up and for messages: create, query, list, members, leave, and the
-//! fan-out (09 §14). Settings, invites and communities answer "not implemented".
+//! fan-out (09 §14). Settings are `group_settings`; invites and communities answer "not implemented".
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{Namespace, device_hash};
 use super::checks::Objection;
+use super::group_settings::Settings;
+use super::iq::Picture;
 use super::iq::{Refusal, Reply};
 use super::router::{Incoming, Routed, copied_enc};
 use super::{DeviceRef, Origin, World};
@@ -35,6 +37,13 @@ pub(crate) struct Group {
     pub addressing: Namespace,
     pub participants: BTreeMap<String, Role>,
     pub version: u64,
+    #[serde(default)]
+    pub settings: Settings,
+    #[serde(default)]
+    pub picture: Option<Picture>,
+    /// Deleted: asked for, it is 410.
+    #[serde(default)]
+    pub gone: bool,
 }
 
 impl Group {
@@ -55,7 +64,14 @@ impl World {
             ("get", "participating") => Ok(vec![self.participating(origin)]),
             ("get", "query") => self.query_group(origin, &to).map(|group| vec![group]),
             ("set", "add" | "remove") => self.change_members(origin, iq, &to, child),
+            ("set", "promote" | "demote") => self.change_roles(origin, iq, &to, child),
             ("set", "leave") => self.leave_groups(origin, iq),
+            ("set", "delete") => self.delete_group(origin, &to),
+            (
+                "set",
+                "subject" | "description" | "locked" | "unlocked" | "announcement" | "not_announcement"
+                | "ephemeral" | "not_ephemeral" | "member_add_mode" | "membership_approval_mode",
+            ) => self.change_settings(origin, iq, &to, child),
             _ => Err(Refusal::NOT_IMPLEMENTED),
         }
     }
@@ -100,6 +116,9 @@ impl World {
             addressing,
             participants,
             version: 1,
+            settings: Settings::default(),
+            picture: None,
+            gone: false,
         };
         self.groups.insert(id.clone(), group);
         let everybody: Vec<String> = self.groups.get(&id)?.members().cloned().collect();
@@ -114,7 +133,7 @@ impl World {
         self.tell_group(id, actor, numbers, child);
     }
 
-    fn tell_group(&mut self, id: &str, actor: &str, numbers: &[String], child: Node) {
+    pub(super) fn tell_group(&mut self, id: &str, actor: &str, numbers: &[String], child: Node) {
         let Some(group) = self.groups.get(id) else { return };
         let (jid, addressing) = (group.jid(), group.addressing);
         let Some(account) = self.accounts.get(actor) else { return };
@@ -133,8 +152,9 @@ impl World {
         }
     }
 
-    fn group_node(&self, group: &Group) -> Node {
+    pub(super) fn group_node(&self, group: &Group) -> Node {
         let creator = self.accounts.get(&group.creator);
+        let subject_owner = self.accounts.get(group.settings.subject_owner.as_ref().unwrap_or(&group.creator));
         let participants = group.participants.iter().filter_map(|(number, role)| {
             let account = self.accounts.get(number)?;
             let key = if group.addressing == Namespace::Lid { "phone_number" } else { "lid" };
@@ -153,15 +173,16 @@ impl World {
         Node::new("group")
             .attr("id", group.id.clone())
             .attr("subject", group.subject.clone())
-            .attr("s_t", group.created_s)
-            .opt_attr("s_o", creator.map(|account| account.jid(group.addressing, 0)))
+            .attr("s_t", group.settings.subject_time.unwrap_or(group.created_s))
+            .opt_attr("s_o", subject_owner.map(|account| account.jid(group.addressing, 0)))
             .attr("creation", group.created_s)
             .opt_attr("creator", creator.map(|account| account.jid(group.addressing, 0)))
             .attr("size", group.participants.len())
             .attr("addressing_mode", group.addressing.word())
-            .attr("a_v_id", "0")
+            .attr("a_v_id", group.settings.version)
             .attr("p_v_id", group.version)
             .children(participants.collect::<Vec<_>>())
+            .children(self.setting_nodes(group))
     }
 
     /// The addresses of an account's groups, as text.
@@ -177,6 +198,9 @@ impl World {
 
     fn query_group(&self, origin: &Origin, to: &Jid) -> Result<Node, Refusal> {
         let group = self.groups.get(to.user()).ok_or(Refusal::ITEM_NOT_FOUND)?;
+        if group.gone {
+            return Err(Refusal::GONE);
+        }
         if !group.participants.contains_key(&origin.device.number) {
             return Err(Refusal::FORBIDDEN);
         }
@@ -221,7 +245,7 @@ impl World {
         Ok(vec![Node::new(action.to_owned()).children(answers)])
     }
 
-    fn tell_members_changed(
+    pub(super) fn tell_members_changed(
         &mut self,
         to: &Jid,
         actor: &str,
@@ -276,6 +300,10 @@ impl World {
         };
         if !group.participants.contains_key(&origin.device.number) {
             return Err(Objection::new(403, "", ""));
+        }
+        let role = group.participants.get(&origin.device.number);
+        if group.settings.announcement && role == Some(&Role::Member) {
+            return Err(Objection::new(405, "", ""));
         }
         let mode = incoming.node.str("addressing_mode");
         if mode.is_some_and(|mode| mode != group.addressing.word()) {

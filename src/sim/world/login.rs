@@ -46,12 +46,11 @@ impl Failure {
 impl World {
     /// The handshake is complete: `payload` is the ClientPayload, `noise` the client's static key.
     pub(crate) fn hello(&mut self, id: ConnectionId, noise: PublicKey, payload: &[u8]) {
-        let bytes = payload;
-        let payload = ClientPayload::decode(bytes);
-        self.judge_client_payload(id, bytes, payload.as_ref().ok());
+        self.judge_client_payload(id, payload, ClientPayload::decode(payload).ok().as_ref());
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.noise = Some(noise);
-        match payload {
+        connection.payload = payload.to_vec();
+        match ClientPayload::decode(payload) {
             Ok(payload) if payload.username.is_some() && payload.device_pairing_data.is_none() => {
                 self.timers.set(self.now_ms + SILENCE_MS, Timer::Idle(id));
                 self.log_in(id, noise, &payload);
@@ -139,6 +138,7 @@ impl World {
         if let Some(device) = self.device_mut(&at) {
             device.connection = Some(id);
         }
+        self.stats.logins += 1;
         self.write_success(id, &at);
         self.begin_backlog(id, &at);
         if passive {

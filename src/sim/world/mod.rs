@@ -9,13 +9,16 @@
 //! | `iq` | the table of IQs |
 //! | `keys`, `usync` | key directory, device lists |
 //! | `router`, `checks`, `receipts`, `presence` | what passes between devices |
+//! | `groups`, `group_settings` | groups |
 //! | `notify` | notifications |
 //! | `phones` | the phones' side of the seam |
-//! | `snapshot` | `--state` |
+//! | `stats` | counters |
+//! | `snapshot`, `tracked` | `--state` |
 
 mod account;
 mod checks;
 mod connection;
+mod group_settings;
 mod groups;
 mod iq;
 mod judge;
@@ -30,6 +33,8 @@ mod presence;
 mod receipts;
 mod router;
 mod snapshot;
+mod stats;
+mod tracked;
 mod unlink;
 mod usync;
 
@@ -44,8 +49,9 @@ pub use phones::{NewAccount, NewAccountError};
 pub use snapshot::SnapshotError;
 
 pub(crate) use account::{Account, Device};
-pub(crate) use connection::{Connection, Out, State};
-pub(crate) use iq::Origin;
+pub(crate) use connection::{Bytes, Connection, Out, State};
+pub(crate) use iq::{Origin, Refusal};
+pub(crate) use stats::state_name;
 pub(crate) use phones::Outcome;
 
 use super::chain::ServerIdentity;
@@ -59,31 +65,37 @@ use crate::clock::UnixMillis;
 use crate::wire::{Jid, Node, NodeRef, Server};
 use connection::Session;
 use timers::{Timer, Timers};
+use tracked::{Accounts, Tracked};
 
 /// Everything that the simulator knows.
 pub(crate) struct World {
     pub config: SimConfig,
     pub now_ms: UnixMillis,
-    pub accounts: BTreeMap<String, Account>,
+    pub accounts: Accounts,
     pub connections: BTreeMap<ConnectionId, Connection>,
-    pub violations: Violations,
+    pub violations: Tracked<Violations>,
     pub traffic: Traffic,
     pub rules: Rules,
     pub shapes: Shapes,
+    pub stats: stats::Stats,
     pub server: ServerIdentity,
     pub ops: BTreeMap<u64, Outcome>,
     lids: BTreeMap<String, String>,
-    groups: BTreeMap<String, groups::Group>,
+    groups: Tracked<BTreeMap<String, groups::Group>>,
     timers: Timers,
     rng: SimRng,
     counters: checks::Counters,
-    retries: receipts::Retries,
+    retries: Tracked<receipts::Retries>,
     phone_in: VecDeque<(DeviceRef, Node)>,
     phone_out: VecDeque<(String, super::seam::FromPhone)>,
     next_connection: ConnectionId,
     next_stanza: u64,
     next_op: u64,
     next_number: u64,
+    /// How often this world was begun anew from its state.
+    starts: u64,
+    /// What must not leave before the state is written; none where nothing is written.
+    held: Option<Vec<(ConnectionId, Out)>>,
 }
 
 impl World {
@@ -93,26 +105,29 @@ impl World {
         let rules = Rules::of(config.profile);
         Self {
             now_ms,
-            accounts: BTreeMap::new(),
+            accounts: Accounts::default(),
             connections: BTreeMap::new(),
-            violations: Violations::default(),
+            violations: Tracked::default(),
             traffic,
             rules,
             shapes: Shapes::default(),
+            stats: stats::Stats::default(),
             server: ServerIdentity::new(seed),
             ops: BTreeMap::new(),
             lids: BTreeMap::new(),
-            groups: BTreeMap::new(),
+            groups: Tracked::default(),
             timers: Timers::default(),
             rng: seed::stream(seed, "world", ""),
             counters: checks::Counters::default(),
-            retries: receipts::Retries::default(),
+            retries: Tracked::default(),
             phone_in: VecDeque::new(),
             phone_out: VecDeque::new(),
             next_connection: 0,
             next_stanza: 0,
             next_op: 0,
             next_number: 0,
+            starts: 0,
+            held: None,
             config,
         }
     }
@@ -169,6 +184,7 @@ impl World {
         let now = self.now_ms;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.stanzas_in += 1;
+        self.stats.count("in", &node.tag);
         connection.last_in_ms = now;
         connection.last_in = Some(node.tag.to_string());
         let device = connection.session().map(|session| session.device.clone());
@@ -266,6 +282,11 @@ impl World {
     pub fn next_id(&mut self) -> String {
         self.next_stanza += 1;
         self.next_stanza.to_string()
+    }
+
+    /// The world's own stream of chance.
+    pub fn chance(&mut self) -> &mut SimRng {
+        &mut self.rng
     }
 
     /// Bytes of the world's own stream.

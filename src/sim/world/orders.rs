@@ -3,7 +3,7 @@
 use super::phones::NewAccount;
 use super::{Ban, DeviceRef, Namespace, Out, World};
 use crate::sim::admin::Kick;
-use crate::wire::Node;
+use crate::wire::{Jid, Node, Server};
 
 impl World {
     /// Ends live connections of an account's companions; returns how many.
@@ -34,13 +34,14 @@ impl World {
     }
 
     /// Sets or lifts a ban; live connections are closed.
-    pub(crate) fn ban(&mut self, number: &str, ban: Option<Ban>) {
+    pub(crate) fn ban(&mut self, number: &str, ban: Option<Ban>, stream_error: Option<u16>) {
         let banned = ban.is_some();
         if let Some(account) = self.accounts.get_mut(number) {
             account.ban = ban;
         }
         if banned {
-            self.kick(number, None, Kick::Close, None);
+            let how = if stream_error.is_some() { Kick::StreamError } else { Kick::Close };
+            self.kick(number, None, how, stream_error);
         }
     }
 
@@ -71,12 +72,23 @@ impl World {
         fresh.next_connection = next_connection;
         fresh.shapes = super::Shapes::new(self.shapes.tables());
         fresh.connections = std::mem::take(&mut self.connections);
+        fresh.accounts.replace(&self.accounts);
+        fresh.starts = self.starts;
+        fresh.held = self.held.take();
         *self = fresh;
         for account in kept {
             if let Err(error) = self.create_account(account) {
                 tracing::error!("an account could not be kept: {error}");
             }
         }
+    }
+
+    /// `groups_dirty` to all devices of an account (09 §19).
+    pub(crate) fn groups_dirty(&mut self, number: &str, groups: &[Jid]) {
+        let groups = groups.iter().map(|group| Node::new("group").attr("jid", group.clone()));
+        let dirty = Node::new("groups_dirty").children(groups.collect::<Vec<_>>());
+        let notification = self.notification(Jid::server_only(Server::Group), "w:gp2").child(dirty);
+        self.notify_account(number, None, notification);
     }
 
     /// A group as a member's phone makes it; its address as text.

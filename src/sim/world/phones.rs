@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::account::{Account, Device, OutboxAck, OutboxItem, OutboxReceipt, OutboxRetry, Pairing};
 use super::queue::Kind;
+use super::tracked::{Log, Tracked};
 use super::{DeviceRef, Namespace, Origin, World};
 use crate::sim::config::{PhoneMode, Profile};
 use crate::sim::phone;
@@ -35,6 +36,8 @@ pub struct NewAccount {
     pub profile: Option<Profile>,
     /// Whether the phone starts switched on; on when missing.
     pub phone_online: Option<bool>,
+    /// How far the phone's clock is ahead, seconds.
+    pub clock_offset_s: i64,
     /// The phone's platform; `android` when missing.
     pub platform: Option<String>,
 }
@@ -52,6 +55,7 @@ impl NewAccount {
             abprops: account.abprops.clone(),
             profile: account.profile,
             phone_online: Some(account.phone_online),
+            clock_offset_s: account.phone_clock_offset_s,
             platform: Some(account.platform.clone()),
         }
     }
@@ -104,11 +108,14 @@ impl World {
             PhoneMode::Stub => Box::new(crate::sim::stub::StubPhone),
         };
         let account = Account {
+            touched: true,
             number: number.clone(),
             pn,
             lid,
             push_name,
             about: "Hey there! I am using a simulator.".to_owned(),
+            picture: None,
+            default_timer: (0, 0),
             profile: new.profile,
             companions_max: new.companions_max.unwrap_or(self.config.companions_max),
             business: new.business,
@@ -118,15 +125,16 @@ impl World {
             privacy: BTreeMap::new(),
             blocked: Default::default(),
             ban: None,
-            phone,
+            phone: Tracked::new(phone),
             phone_rng: seed::stream(self.config.seed, "phone", &number),
             phone_online: new.phone_online.unwrap_or(true),
+            phone_clock_offset_s: new.clock_offset_s,
             devices: BTreeMap::from([(0, Device::default())]),
             next_device: 1,
             key_index_list: None,
             contacts: BTreeMap::new(),
-            inbox: Vec::new(),
-            outbox: Vec::new(),
+            inbox: Log::default(),
+            outbox: Log::default(),
             code_hellos: Vec::new(),
             available: false,
             last_seen: 0,
@@ -134,7 +142,7 @@ impl World {
             tokens: BTreeMap::new(),
         };
         self.lids.insert(lid_user, number.clone());
-        self.accounts.insert(number.clone(), account);
+        self.accounts.insert(account);
         self.with_phone(&number, |phone, context| phone.start(context));
         self.settle();
         Ok(number)
@@ -237,7 +245,12 @@ impl World {
     ) -> Option<R> {
         let account = self.accounts.get_mut(number)?;
         let mut out = Vec::new();
-        let mut context = PhoneContext { now_ms: self.now_ms, rng: &mut account.phone_rng, out: &mut out };
+        let mut context = PhoneContext {
+            now_ms: self.now_ms,
+            clock_offset_s: account.phone_clock_offset_s,
+            rng: &mut account.phone_rng,
+            out: &mut out,
+        };
         let result = call(account.phone.as_mut(), &mut context);
         self.phone_out.extend(out.into_iter().map(|said| (number.to_owned(), said)));
         Some(result)
@@ -276,9 +289,7 @@ impl World {
         let now = self.now_s();
         let Some(account) = self.accounts.get_mut(number) else { return };
         let outbox = |account: &mut Account, id: &str, change: &mut dyn FnMut(&mut OutboxItem)| {
-            if let Some(item) = account.outbox.iter_mut().rev().find(|item| item.id == id) {
-                change(item);
-            }
+            account.outbox.update_last(|item| item.id == id, change);
         };
         match event {
             PhoneEvent::Paired { op, jid } => {

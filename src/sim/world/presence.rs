@@ -81,6 +81,9 @@ impl World {
     fn subscribe(&mut self, origin: &Origin, node: &Node) {
         let Some(to) = node.jid("to") else { return };
         let Some(at) = self.resolve(&to) else { return };
+        if !self.may_reach(&origin.device.number, &at.number, node.find("tctoken")) {
+            return;
+        }
         self.acquainted(&origin.device.number, &at.number, Namespace::of(&to));
         let Some(id) = origin.connection else { return };
         if let Some(session) = self.session_mut(id) {

@@ -84,6 +84,12 @@ impl Queue {
         (self.next, overflow)
     }
 
+    /// An entry of a written state, in order.
+    pub fn put_back(&mut self, entry: Entry) {
+        self.next = self.next.max(entry.sequence);
+        self.entries.push_back(entry);
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::account::Namespace;
 use super::queue::{Answer, Kind};
 use super::{DeviceRef, Origin, World};
@@ -12,9 +14,24 @@ use crate::wire::{Jid, Node};
 const RETRY_MS: i64 = 3_600_000;
 
 /// Retry receipts that were routed: (sender, id, requester) and when.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<Routed>", into = "Vec<Routed>")]
 pub(crate) struct Retries {
     routed: BTreeMap<(DeviceRef, String, DeviceRef), UnixMillis>,
+}
+
+type Routed = ((DeviceRef, String, DeviceRef), UnixMillis);
+
+impl From<Vec<Routed>> for Retries {
+    fn from(routed: Vec<Routed>) -> Self {
+        Self { routed: routed.into_iter().collect() }
+    }
+}
+
+impl From<Retries> for Vec<Routed> {
+    fn from(retries: Retries) -> Self {
+        retries.routed.into_iter().collect()
+    }
 }
 
 impl Retries {
@@ -52,10 +69,22 @@ impl World {
         let listed = listed.filter_map(|item| item.str("id").map(std::borrow::Cow::into_owned));
         let ids: Vec<String> = first.into_iter().chain(listed).collect();
         let receipt = Receipt { node, kind, ids, to };
+        if origin.connection.is_none() && origin.device.device == 0 {
+            self.note_sent_receipt(origin, &receipt);
+        }
         self.ack_receipt(origin, &receipt);
         let answer = Answer::Receipt { kind: receipt.kind.as_deref() };
         self.answered(origin, &receipt.ids, Some(&receipt.to), answer);
         self.pass_on(origin, &receipt);
+    }
+
+    /// The phone's inbox shows which receipts it sent (09 §21).
+    fn note_sent_receipt(&mut self, origin: &Origin, receipt: &Receipt<'_>) {
+        let kind = receipt.kind.as_deref().unwrap_or("delivered");
+        let Some(account) = self.accounts.get_mut(&origin.device.number) else { return };
+        for id in &receipt.ids {
+            account.inbox.update_last(|item| item.id == *id, |item| item.receipts_sent.push(kind.to_owned()));
+        }
     }
 
     /// At once, for every type.

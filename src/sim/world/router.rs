@@ -240,19 +240,11 @@ impl World {
 
     /// Check 5: a restricted account wants a token that it issued within 28 days (09 §18 no. 2).
     fn check_token(&self, origin: &Origin, incoming: &Incoming<'_>, peer: &str) -> Result<(), Objection> {
-        const VALID_MS: i64 = 28 * 86_400_000;
-        let Some(account) = self.accounts.get(peer).filter(|account| account.restricted) else {
-            return Ok(());
-        };
-        if peer == origin.device.number || origin.connection.is_none() {
+        let token = incoming.node.find("tctoken");
+        if origin.connection.is_none() || self.may_reach(&origin.device.number, peer, token) {
             return Ok(());
         }
-        let shown = incoming.node.find("tctoken").and_then(Node::content_bytes);
-        let issued = account.tokens.get(&origin.device.number);
-        let valid = issued.is_some_and(|(token, at)| {
-            self.now_ms - at < VALID_MS && shown.as_deref() == Some(token.as_slice())
-        });
-        if valid { Ok(()) } else { Err(Objection::new(463, "", "")) }
+        Err(Objection::new(463, "", ""))
     }
 
     /// Status: the recipients are the list of the stanza.
@@ -288,8 +280,9 @@ impl World {
         if device.accepted.len() > 20_000 {
             device.accepted.retain(|_, known| now - known.at_ms < REMEMBERED_MS);
         }
-        let fresh = AcceptedMessage { at_ms: now, connection: None, targets: BTreeSet::new(), t };
+        let fresh = AcceptedMessage { saved: false, at_ms: now, connection: None, targets: BTreeSet::new(), t };
         let known = device.accepted.entry(incoming.id.clone()).or_insert(fresh);
+        known.saved = false;
         known.connection = origin.connection;
         known.targets.extend(routed.targets.keys().cloned());
     }

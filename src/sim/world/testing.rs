@@ -17,6 +17,7 @@ use crate::sim::config::{Profile, SimConfig};
 use crate::sim::rules::{Mode, Rule, Rules};
 use crate::sim::seam::PhoneCommand;
 use crate::sim::seed::{self, SimRng};
+use crate::sim::state::Mirror;
 use crate::wire::{Jid, Node};
 
 pub(crate) const START: i64 = 1_786_000_000_000;
@@ -24,6 +25,15 @@ pub(crate) const START: i64 = 1_786_000_000_000;
 /// A world and what tests do with it.
 pub(crate) struct Lab {
     pub world: World,
+}
+
+impl World {
+    /// The world as its written state gives it back.
+    pub fn reopened(&mut self) -> World {
+        let mut mirror = Mirror::default();
+        self.collect(&mut mirror).unwrap();
+        World::restore(SimConfig::in_memory(1, START), START, mirror.tree().clone()).unwrap()
+    }
 }
 
 impl Lab {

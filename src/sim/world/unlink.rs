@@ -65,7 +65,7 @@ impl World {
             account.key_index_list = None;
         }
         if let Some(device) = self.device_mut(&DeviceRef::new(number, 0)) {
-            device.keys = None;
+            *device.keys = None;
         }
         let _ = self.with_phone(number, |phone, context| phone.command(context, PhoneCommand::Reinstall));
         self.settle();

@@ -104,10 +104,15 @@ impl World {
                 let text = asked.contact.clone().unwrap_or_default();
                 Some(Node::new("contact").attr("type", "in").text_bytes(&text))
             }
-            "status" => Some(Node::new("status").attr("t", self.now_s()).text_bytes(&account.about)),
-            "disappearing_mode" => Some(Node::new("disappearing_mode").attr("duration", "0").attr("t", "0")),
+            "status" => Some(self.about_node(account)),
+            "disappearing_mode" => {
+                let (duration, t) = account.default_timer;
+                Some(Node::new("disappearing_mode").attr("duration", duration).attr("t", t))
+            }
             "business" if !account.business => None,
-            "picture" => None,
+            "picture" => {
+                account.picture.as_ref().map(|picture| Node::new("picture").attr("id", picture.id.clone()))
+            }
             _ => Some(Node::new(protocol.tag.clone())),
         }
     }

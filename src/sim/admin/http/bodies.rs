@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::sim::admin::Kick;
-use crate::sim::config::{CertMode, Profile};
+use crate::sim::admin::{GroupSettings, Kick};
+use crate::sim::config::{CertMode, Profile as RunProfile};
 use crate::sim::seam::Corrupt;
 
 #[derive(Deserialize, Default)]
@@ -26,6 +26,7 @@ pub(super) struct ClockBody {
 pub(super) struct PhoneBody {
     pub online: Option<bool>,
     pub platform: Option<String>,
+    pub clock_offset_s: i64,
 }
 
 #[derive(Deserialize, Default)]
@@ -38,7 +39,7 @@ pub(super) struct AccountBody {
     pub business: bool,
     pub restricted: bool,
     pub abprops: BTreeMap<String, String>,
-    pub profile: Option<Profile>,
+    pub profile: Option<RunProfile>,
     pub phone: PhoneBody,
 }
 
@@ -94,6 +95,27 @@ pub(super) struct Edit {
 #[serde(deny_unknown_fields)]
 pub(super) struct Revoke {
     pub id: String,
+    /// The author, where the message is another's.
+    pub participant: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Poll {
+    pub name: String,
+    pub options: Vec<String>,
+    #[serde(default = "one_option")]
+    pub selectable: u32,
+}
+
+fn one_option() -> u32 {
+    1
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Quote {
+    pub id: String,
 }
 
 #[derive(Deserialize)]
@@ -101,8 +123,15 @@ pub(super) struct Revoke {
 pub(super) struct Send {
     pub to: String,
     pub text: Option<String>,
+    /// A `Message` as proto JSON.
+    pub message: Option<serde_json::Value>,
     /// A `Message`, serialised, hexadecimal.
     pub message_hex: Option<String>,
+    /// Not built: the media host is missing.
+    pub media: Option<serde_json::Value>,
+    pub poll: Option<Poll>,
+    /// Beside `text`.
+    pub quote: Option<Quote>,
     pub react: Option<React>,
     pub edit: Option<Edit>,
     pub revoke: Option<Revoke>,
@@ -131,6 +160,56 @@ pub(super) struct Receipt {
     pub chat: String,
     #[serde(rename = "type")]
     pub kind: String,
+    pub participant: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Call {
+    pub to: String,
+    pub action: String,
+    pub call_id: Option<String>,
+    #[serde(default)]
+    pub video: bool,
+    pub reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PictureBody {
+    pub base64: String,
+}
+
+/// `picture` may be null, which is not the same as missing.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Profile {
+    pub about: Option<String>,
+    #[serde(deserialize_with = "present")]
+    pub picture: Option<Option<PictureBody>>,
+    pub privacy: BTreeMap<String, String>,
+    pub block: Vec<String>,
+    pub unblock: Vec<String>,
+    pub default_timer_s: Option<u64>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<PictureBody>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GroupsDirty {
+    pub groups: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct GroupChangeBody {
+    pub by: Option<String>,
+    pub members: Vec<String>,
+    pub subject: Option<String>,
+    pub settings: Option<GroupSettings>,
 }
 
 #[derive(Deserialize)]
@@ -170,6 +249,7 @@ pub(super) struct BanBody {
     pub code: u16,
     #[serde(default = "default_expire")]
     pub expire: u64,
+    pub stream_error: Option<u16>,
 }
 
 fn default_code() -> u16 {
@@ -210,13 +290,34 @@ pub(super) struct Expect {
     pub within_ms: u64,
     #[serde(default)]
     pub absent: bool,
+    #[serde(default, deserialize_with = "optional_id")]
     pub since: Option<u64>,
+}
+
+/// Ids and cursors are texts; numbers are taken as well.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Number(u64),
+    Text(String),
+}
+
+fn id<'de, D: serde::Deserializer<'de>>(value: D) -> Result<u64, D::Error> {
+    match Id::deserialize(value)? {
+        Id::Number(id) => Ok(id),
+        Id::Text(text) => text.parse().map_err(serde::de::Error::custom),
+    }
+}
+
+fn optional_id<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    id(value).map(Some)
 }
 
 /// A stanza, a plaintext for the cipher, or bytes as they are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Inject {
+    #[serde(deserialize_with = "id")]
     pub connection: u64,
     pub node: Option<serde_json::Value>,
     pub raw_hex: Option<String>,

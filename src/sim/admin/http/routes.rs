@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::sse::{Event, KeepAlive, KeepAliveStream, Sse};
 use axum::routing::{delete, get, post, put};
 use futures_util::Stream;
@@ -15,13 +15,14 @@ use serde_json::{Value, json};
 
 use super::bodies::{
     AccountBody, BanBody, Cert, Chatstate, ClockBody, Devices, DropSession, EnterCode, Expect, GroupBody,
-    InboxQuery, Inject, JudgeBody, JudgeQuery, KickBody, Power, Presence, PushName, Receipt, Reset, ScanQr,
+    InboxQuery, Inject, JudgeBody, JudgeQuery, KickBody, Power, Presence, PushName, Receipt, Reset, Revoke, ScanQr,
     Send, Unlink, ViolationsQuery,
 };
-use super::{Answer, Routes, parse};
+use super::{Answer, Asked, Routes, parse, person, views};
 use crate::sim::admin::{Admin, AdminError, Expectation, TrafficFilter};
 use crate::sim::seam::PhoneContent;
 use crate::sim::world::{Ban, NewAccount};
+use crate::wire::Jid;
 use crate::wire::json::from_json;
 
 type Number = Path<String>;
@@ -45,6 +46,13 @@ pub(super) fn routes() -> Routes {
         .route("/v1/accounts/{number}/unlink", post(unlink))
         .route("/v1/accounts/{number}/devices", post(devices))
         .route("/v1/accounts/{number}/push-name", post(push_name))
+        .route("/v1/accounts/{number}/profile", post(person::profile))
+        .route("/v1/accounts/{number}/rotate-appstate-key", post(person::rotate_appstate_key))
+        .route("/v1/accounts/{number}/call", post(person::call))
+        .route("/v1/accounts/{number}/groups-dirty", post(person::groups_dirty))
+        .route("/v1/accounts/{number}/appstate", post(person::not_built))
+        .route("/v1/accounts/{number}/appstate/{collection}", get(person::not_built))
+        .route("/v1/accounts/{number}/history", post(person::not_built).get(person::not_built))
         .route("/v1/accounts/{number}/send", post(send))
         .route("/v1/accounts/{number}/inbox", get(inbox))
         .route("/v1/accounts/{number}/outbox", get(outbox))
@@ -55,7 +63,9 @@ pub(super) fn routes() -> Routes {
         .route("/v1/accounts/{number}/kick", post(kick))
         .route("/v1/accounts/{number}/ban", post(ban))
         .route("/v1/accounts/{number}/unban", post(unban))
-        .route("/v1/groups", post(create_group))
+        .route("/v1/groups", get(person::groups).post(create_group))
+        .route("/v1/groups/{group}", get(person::group))
+        .route("/v1/groups/{group}/{action}", post(person::change_group))
         .route("/v1/connections", get(connections))
         .route("/v1/connections/{id}", get(connection))
         .route("/v1/traffic", get(traffic))
@@ -64,12 +74,22 @@ pub(super) fn routes() -> Routes {
         .route("/v1/violations", get(violations).merge(delete(clear_violations)))
         .route("/v1/rules", get(rules).put(put_rules))
         .route("/v1/judge", get(judge_totals).post(judge))
+        .route("/v1/metrics", get(metrics))
         .route("/v1/events", get(events))
         .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
 }
 
 async fn unknown() -> Answer {
     Answer(Err(AdminError::new("not-found", "there is no such call")))
+}
+
+async fn wrong_method() -> Answer {
+    Answer(Err(AdminError::new("no-such-method", "this path has no such method")))
+}
+
+async fn metrics(State(admin): State<Admin>) -> String {
+    admin.metrics().await
 }
 
 async fn info(State(admin): State<Admin>) -> Answer {
@@ -133,6 +153,7 @@ async fn create_account(State(admin): State<Admin>, body: Bytes) -> Answer {
         abprops: body.abprops,
         profile: body.profile,
         phone_online: body.phone.online,
+        clock_offset_s: body.phone.clock_offset_s,
         platform: body.phone.platform,
     };
     Answer::of(admin.create_account(new).await)
@@ -207,43 +228,76 @@ async fn send(State(admin): State<Admin>, Path(number): Number, body: Bytes) -> 
 /// Exactly one of the contents.
 fn content(body: &mut Send) -> Result<PhoneContent, AdminError> {
     let bad = |what: &str| AdminError::new("bad-body", what);
-    let message = match body.message_hex.take() {
-        Some(text) => Some(hex::decode(text).map_err(|_| bad("message_hex is no hexadecimal text"))?),
-        None => None,
+    if body.media.is_some() {
+        let what = "this simulator has no media host (09 §17)";
+        return Err(AdminError::new("not-implemented", what));
+    }
+    let message = match (body.message_hex.take(), body.message.take()) {
+        (Some(text), None) => Some(hex::decode(text).map_err(|_| bad("message_hex is no hexadecimal text"))?),
+        (None, Some(shown)) => {
+            let bytes = crate::proto::json::from_json("Message", &shown);
+            Some(bytes.map_err(|error| bad(&error.to_string()))?)
+        }
+        (None, None) => None,
+        _ => return Err(bad("message or message_hex")),
     };
+    let text = match (body.text.take(), body.quote.take()) {
+        (Some(text), Some(quote)) => Some(PhoneContent::Quote { text, id: quote.id }),
+        (text, None) => text.map(PhoneContent::Text),
+        (None, Some(_)) => return Err(bad("quote stands beside text")),
+    };
+    let poll = body.poll.take().map(|poll| PhoneContent::Poll {
+        name: poll.name,
+        options: poll.options,
+        selectable: poll.selectable,
+    });
     let contents = [
-        body.text.take().map(PhoneContent::Text),
+        text,
         message.map(PhoneContent::Message),
+        poll,
         body.react.take().map(|react| PhoneContent::React { id: react.id, emoji: react.emoji }),
         body.edit.take().map(|edit| PhoneContent::Edit { id: edit.id, text: edit.text }),
-        body.revoke.take().map(|revoke| PhoneContent::Revoke { id: revoke.id }),
+        body.revoke.take().map(revoke).transpose()?,
     ];
     let mut contents = contents.into_iter().flatten();
     match (contents.next(), contents.next()) {
         (Some(content), None) => Ok(content),
-        _ => Err(bad("exactly one of text, message_hex, react, edit, revoke")),
+        _ => Err(bad("exactly one of text, message, react, edit, revoke, poll")),
     }
 }
 
-async fn inbox(State(admin): State<Admin>, Path(number): Number, Query(query): Query<InboxQuery>) -> Answer {
+fn revoke(body: Revoke) -> Result<PhoneContent, AdminError> {
+    let author = |text: String| {
+        let jid = if text.contains('@') { text.parse() } else { Jid::pn(&text) };
+        jid.map_err(|_| AdminError::new("bad-address", format!("{text:?} is no number and no address")))
+    };
+    Ok(PhoneContent::Revoke { id: body.id, author: body.participant.map(author).transpose()? })
+}
+
+async fn inbox(State(admin): State<Admin>, Path(number): Number, Asked(query): Asked<InboxQuery>) -> Answer {
     let within = Duration::from_millis(query.wait_ms.unwrap_or_default());
     let items = match admin.wait_inbox(&number, query.since, within).await {
         Ok(items) => items,
         Err(error) => return Answer(Err(error)),
     };
     let cursor = query.since + items.len();
-    let chat = |item: &crate::sim::InboxItem| query.chat.as_ref().is_none_or(|chat| *chat == item.chat);
-    let items: Vec<_> = items.into_iter().filter(chat).collect();
+    let chat = |item: &&crate::sim::InboxItem| query.chat.as_ref().is_none_or(|chat| *chat == item.chat);
+    let items: Vec<Value> = items.iter().filter(chat).map(views::inbox_item).collect();
     Answer::fields(json!({"cursor": cursor.to_string(), "items": items}))
 }
 
 async fn outbox(State(admin): State<Admin>, Path(number): Number) -> Answer {
-    Answer::of(admin.outbox(&number).await.map(|items| json!({"items": items})))
+    Answer::of(admin.outbox(&number).await.map(|items| {
+        json!({"items": items.iter().map(views::outbox_item).collect::<Vec<_>>()})
+    }))
 }
 
 async fn receipt(State(admin): State<Admin>, Path(number): Number, body: Bytes) -> Answer {
     match parse::<Receipt>(&body) {
-        Ok(body) => Answer::of(admin.receipt(&number, &body.ids, &body.chat, &body.kind).await),
+        Ok(body) => {
+            let chat = (body.chat.as_str(), body.participant.as_deref());
+            Answer::of(admin.receipt_of(&number, &body.ids, chat, &body.kind).await)
+        }
         Err(error) => Answer(Err(error)),
     }
 }
@@ -279,8 +333,8 @@ async fn kick(State(admin): State<Admin>, Path(number): Number, body: Bytes) -> 
 
 async fn ban(State(admin): State<Admin>, Path(number): Number, body: Bytes) -> Answer {
     match parse::<BanBody>(&body) {
-        Ok(BanBody { reason: reason @ (402 | 403 | 406), code, expire }) => {
-            Answer::of(admin.ban(&number, Ban { reason, code, expire }).await)
+        Ok(BanBody { reason: reason @ (402 | 403 | 406), code, expire, stream_error }) => {
+            Answer::of(admin.ban_with(&number, Ban { reason, code, expire }, stream_error).await)
         }
         Ok(_) => Answer(Err(AdminError::new("bad-body", "reason is 402, 403 or 406"))),
         Err(error) => Answer(Err(error)),
@@ -303,12 +357,12 @@ async fn connections(State(admin): State<Admin>) -> Answer {
     Answer::fields(json!({"connections": admin.connections().await}))
 }
 
-async fn connection(State(admin): State<Admin>, Path(id): Path<u64>) -> Answer {
-    let found = admin.connections().await.into_iter().find(|connection| connection.id == id);
+async fn connection(State(admin): State<Admin>, Path(id): Path<String>) -> Answer {
+    let found = admin.connections().await.into_iter().find(|connection| connection.id.to_string() == id);
     Answer::of(found.ok_or_else(|| AdminError::new("not-found", format!("there is no connection {id}"))))
 }
 
-async fn traffic(State(admin): State<Admin>, Query(filter): Query<TrafficFilter>) -> Answer {
+async fn traffic(State(admin): State<Admin>, Asked(filter): Asked<TrafficFilter>) -> Answer {
     let items = admin.traffic(&filter).await;
     let cursor = items.last().map_or(filter.since, |item| item.cursor);
     let items: Vec<Value> = items.iter().map(crate::sim::TrafficItem::to_json).collect();
@@ -344,6 +398,9 @@ async fn inject(State(admin): State<Admin>, body: Bytes) -> Answer {
         Err(error) => return Answer(Err(error)),
     };
     let bad = |what: String| Answer(Err(AdminError::new("bad-body", what)));
+    if let Err(error) = admin.live(body.connection) {
+        return Answer(Err(error));
+    }
     match (body.node, body.raw_hex.map(hex::decode)) {
         (Some(node), None) => match from_json(&node) {
             Ok(node) => {
@@ -360,7 +417,7 @@ async fn inject(State(admin): State<Admin>, body: Bytes) -> Answer {
     }
 }
 
-async fn violations(State(admin): State<Admin>, Query(query): Query<ViolationsQuery>) -> Answer {
+async fn violations(State(admin): State<Admin>, Asked(query): Asked<ViolationsQuery>) -> Answer {
     let mut violations = admin.violations().await;
     if let Some(account) = &query.account {
         violations = violations.of(account);
@@ -368,7 +425,7 @@ async fn violations(State(admin): State<Admin>, Query(query): Query<ViolationsQu
     Answer::fields(json!({
         "total": violations.total(),
         "by_code": violations.by_code(),
-        "items": violations.items(),
+        "items": violations.items().iter().map(views::violation).collect::<Vec<_>>(),
         "sim_exit_code": u8::from(violations.total() > 0),
     }))
 }
@@ -392,7 +449,7 @@ async fn put_rules(State(admin): State<Admin>, body: Bytes) -> Answer {
     }
 }
 
-async fn judge_totals(State(admin): State<Admin>, Query(query): Query<JudgeQuery>) -> Answer {
+async fn judge_totals(State(admin): State<Admin>, Asked(query): Asked<JudgeQuery>) -> Answer {
     let mut totals = admin.judge_totals().await;
     if let (Some(account), Some(Value::Array(rows))) = (query.account, totals.get_mut("accounts")) {
         rows.retain(|row| row.get("account").and_then(Value::as_str) == Some(account.as_str()));

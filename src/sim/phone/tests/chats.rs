@@ -70,7 +70,7 @@ fn reactions_edits_and_revokes_name_their_target() {
     let id = sim.text(&a, &to_b, "first");
     let reaction = sim.say(&b, &to_a, PhoneContent::React { id: id.clone(), emoji: "👍".to_owned() });
     sim.say(&a, &to_b, PhoneContent::Edit { id: id.clone(), text: "second".to_owned() });
-    sim.say(&a, &to_b, PhoneContent::Revoke { id: id.clone() });
+    sim.say(&a, &to_b, PhoneContent::Revoke { id: id.clone(), author: None });
     assert_eq!(sim.texts(&a), ["👍"]);
     assert_eq!(sim.receipts(&b, &reaction), ["inactive"]);
     let kinds: Vec<&str> = sim.inbox(&b).iter().map(|item| item.kind.as_str()).collect();
@@ -158,9 +158,7 @@ fn a_restored_world_goes_on_where_it_stopped() {
     sim.text(&b, &to_a, "answer");
     let group = sim.group(&a, &[&b], false);
     sim.text(&a, &group, "group before");
-    let saved = sim.0.snapshot().unwrap();
-    let world = World::restore(SimConfig::in_memory(1, START), START, &saved).unwrap();
-    let sim = &mut Sim(world);
+    let sim = &mut Sim(sim.0.reopened());
     sim.text(&a, &to_b, "after");
     sim.text(&b, &to_a, "after too");
     sim.text(&a, &group, "group after");

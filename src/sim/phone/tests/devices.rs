@@ -55,9 +55,7 @@ fn virtual_companions_survive_a_restart_and_go_when_they_are_unlinked() {
     sim.0.add_virtual_devices(&a, 2).unwrap();
     let to_b = sim.pn(&b);
     sim.text_as(&a, 1, &to_b, "before");
-    let saved = sim.0.snapshot().unwrap();
-    let world = World::restore(SimConfig::in_memory(1, START), START, &saved).unwrap();
-    let sim = &mut Sim(world);
+    let sim = &mut Sim(sim.0.reopened());
     sim.text_as(&a, 1, &to_b, "after");
     assert_eq!(sim.texts(&b), ["before", "after"]);
     sim.0.command(&a, PhoneCommand::Unlink { device: Some(1) }).unwrap();

@@ -4,11 +4,14 @@
 mod profile;
 mod settings;
 
+pub(crate) use profile::Picture;
+
 use super::World;
 use super::account::DeviceRef;
 use super::connection::{ConnectionId, State};
 use super::keys;
 use crate::sim::config::Profile;
+use crate::sim::seam::PhoneError;
 use crate::wire::{Jid, Node};
 
 /// Who sent a stanza: a device, on a connection or, for phones, by function call.
@@ -33,6 +36,7 @@ impl Refusal {
     pub const ITEM_NOT_FOUND: Self = Self { code: 404, text: "item-not-found" };
     pub const NOT_ACCEPTABLE: Self = Self { code: 406, text: "not-acceptable" };
     pub const CONFLICT: Self = Self { code: 409, text: "conflict" };
+    pub const GONE: Self = Self { code: 410, text: "gone" };
     pub const RATE_OVERLIMIT: Self = Self { code: 429, text: "rate-overlimit" };
     pub const NOT_IMPLEMENTED: Self = Self { code: 501, text: "feature-not-implemented" };
 }
@@ -56,6 +60,20 @@ impl World {
         if let Some(reply) = self.answer(origin, iq, &kind) {
             self.reply(origin, iq, reply);
         }
+    }
+
+    /// What the table answers to an IQ of an account's phone, which the caller reads instead of the phone.
+    pub(crate) fn ask_as_phone(&mut self, number: &str, iq: &Node) -> Result<Reply, PhoneError> {
+        let account = self.accounts.get(number);
+        let account = account.ok_or_else(|| PhoneError::Unknown(format!("no account {number}")))?;
+        if !account.phone_online {
+            return Err(PhoneError::PhoneOffline);
+        }
+        let origin = Origin { device: DeviceRef::new(number, 0), connection: None };
+        let kind = iq.str("type").unwrap_or_default().into_owned();
+        let reply = self.answer(&origin, iq, &kind);
+        self.settle();
+        Ok(reply.unwrap_or(Ok(Vec::new())))
     }
 
     fn malformed_iq(&mut self, origin: &Origin, iq: &Node) {

@@ -30,9 +30,7 @@ impl World {
             ("blocklist", "set", "item") => self.block(origin, iq),
             ("urn:xmpp:whatsapp:dirty", "set", "clean") => self.clean(origin, iq),
             ("urn:xmpp:whatsapp:push", "get", "settings") => Ok(vec![Node::new("settings")]),
-            ("urn:xmpp:whatsapp:push" | "tos" | "disappearing_mode" | "spam" | "w:stats", _, _) => {
-                Ok(Vec::new())
-            }
+            ("urn:xmpp:whatsapp:push" | "tos" | "spam" | "w:stats", _, _) => Ok(Vec::new()),
             ("w:sync:app:state", "set", "sync") => self.sync_app_state(origin, iq),
             ("w:m", _, "media_conn") => Ok(vec![self.media_conn()]),
             ("w:mex", "get", "query") => self.mex(iq),
@@ -41,7 +39,7 @@ impl World {
                 let section = Node::new("section").attr("type", "all");
                 Ok(vec![Node::new("bot").child(section)])
             }
-            ("status" | "w:profile:picture" | "w:biz" | "w:biz:catalog", _, _) => {
+            ("status" | "w:profile:picture" | "disappearing_mode" | "w:biz" | "w:biz:catalog", _, _) => {
                 self.answer_profile(origin, iq, row)
             }
             ("call" | "voip", _, _) => Err(Refusal::NOT_IMPLEMENTED),

@@ -41,7 +41,7 @@ fn login_decision_table_row_by_row() {
     assert_eq!(reason(&mut companion), Some(405), "no version is below the minimum");
     lab.world.config.min_version = None;
 
-    lab.world.ban(&number, Some(Ban { reason: 402, code: 101, expire: 3600 }));
+    lab.world.ban(&number, Some(Ban { reason: 402, code: 101, expire: 3600 }), None);
     companion.login(&mut lab, false);
     let failure = companion.take("failure");
     assert_eq!(
@@ -49,12 +49,12 @@ fn login_decision_table_row_by_row() {
         (Some(402), Some(101), Some(3600))
     );
     for banned in [403, 406] {
-        lab.world.ban(&number, Some(Ban { reason: banned, code: 0, expire: 0 }));
+        lab.world.ban(&number, Some(Ban { reason: banned, code: 0, expire: 0 }), None);
         companion.login(&mut lab, false);
         let failure = companion.take("failure");
         assert_eq!((failure.u64("reason"), failure.get("code")), (Some(banned.into()), None));
     }
-    lab.world.ban(&number, None);
+    lab.world.ban(&number, None, None);
 
     companion.login(&mut lab, false);
     let success = companion.take("success");
