@@ -66,7 +66,8 @@ impl Sim {
     }
 
     async fn client(&self, store: &Store) -> Client {
-        let root = PublicKey::from_slice(&hex::decode(self.said["root_key"].as_str().unwrap()).unwrap()).unwrap();
+        let root =
+            PublicKey::from_slice(&hex::decode(self.said["root_key"].as_str().unwrap()).unwrap()).unwrap();
         let address = self.said["chat_url"].as_str().unwrap().parse().unwrap();
         let endpoint = Endpoint::at(address, root, Tls::new(None).unwrap());
         Client::open(store.clone(), Config::new(endpoint, Arc::new(Tcp))).await.unwrap()

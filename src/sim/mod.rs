@@ -24,8 +24,8 @@ mod violations;
 mod world;
 
 pub use admin::{
-    AccountInfo, Admin, AdminError, ConnectionInfo, DeviceInfo, Expectation, GroupChange, GroupSettings, Info,
-    Kick, Linked, PhoneInfo, ProfileChange, Sent, TrafficFilter,
+    AccountInfo, Admin, AdminError, ConnectionInfo, DeviceInfo, Expectation, GroupChange, GroupSettings,
+    Info, Kick, Linked, PhoneInfo, ProfileChange, Sent, TrafficFilter,
 };
 pub use config::{CertMode, ClockMode, ConfigError, IkMode, JudgeTables, PhoneMode, Profile, SimConfig};
 pub use pki::{Pki, PkiError};

@@ -254,7 +254,8 @@ impl Admin {
         (chat, author): (&str, Option<&str>),
         kind: &str,
     ) -> Result<()> {
-        let (chat, participant) = (self.address(chat)?, author.map(|author| self.address(author)).transpose()?);
+        let (chat, participant) =
+            (self.address(chat)?, author.map(|author| self.address(author)).transpose()?);
         let kind = kind.to_owned();
         self.simple(number, PhoneCommand::Receipt { ids: ids.to_vec(), chat, kind, participant })
     }

@@ -105,6 +105,7 @@ fn settings_children(settings: GroupSettings, description_id: Option<String>) ->
 
 /// A participant of an answer: its address, and the code where it was refused.
 fn shown(participant: &Node) -> serde_json::Value {
-    let fields = participant.attrs.iter().map(|(key, value)| (key.to_string(), value.text().into_owned().into()));
+    let fields =
+        participant.attrs.iter().map(|(key, value)| (key.to_string(), value.text().into_owned().into()));
     serde_json::Value::Object(fields.collect())
 }

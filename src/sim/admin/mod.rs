@@ -2,8 +2,8 @@
 //! the same process, `http` the same calls as JSON over HTTP.
 
 mod calls;
-pub(crate) mod http;
 mod groups;
+pub(crate) mod http;
 mod observe;
 mod person;
 mod types;

@@ -59,16 +59,15 @@ impl SimPhone {
     ) -> Option<R> {
         let companion = self.devices.get_mut(&device)?;
         let mut out = Vec::new();
-        let result =
-            act(
-                companion,
-                &mut PhoneContext {
-                    now_ms: context.now_ms,
-                    clock_offset_s: context.clock_offset_s,
-                    rng: context.rng,
-                    out: &mut out,
-                },
-            );
+        let result = act(
+            companion,
+            &mut PhoneContext {
+                now_ms: context.now_ms,
+                clock_offset_s: context.clock_offset_s,
+                rng: context.rng,
+                out: &mut out,
+            },
+        );
         context.out.extend(out.into_iter().filter_map(|said| match said {
             FromPhone::Stanza(stanza) => Some(FromPhone::StanzaOf { device, stanza }),
             FromPhone::Event(PhoneEvent::Inbox(_)) => None,

@@ -165,11 +165,13 @@ pub(crate) fn apply(tree: &mut Value, change: Change) -> Result<(), Misfit> {
             place.and_then(|fields| fields.remove(last)).ok_or_else(|| misfit(&path))?;
         }
         Change::Drop(path, count) => {
-            let items = descend(tree, &path, false).and_then(Value::as_array_mut).ok_or_else(|| misfit(&path))?;
+            let items =
+                descend(tree, &path, false).and_then(Value::as_array_mut).ok_or_else(|| misfit(&path))?;
             items.drain(..count.min(items.len()));
         }
         Change::Truncate(path, left) => {
-            let items = descend(tree, &path, false).and_then(Value::as_array_mut).ok_or_else(|| misfit(&path))?;
+            let items =
+                descend(tree, &path, false).and_then(Value::as_array_mut).ok_or_else(|| misfit(&path))?;
             items.truncate(left);
         }
     }

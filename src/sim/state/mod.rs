@@ -59,7 +59,8 @@ impl StateDir {
         if !path.exists() {
             return Ok((state, None));
         }
-        let snapshot: Snapshot<Value> = serde_json::from_slice(&std::fs::read(path)?).map_err(SnapshotError::from)?;
+        let snapshot: Snapshot<Value> =
+            serde_json::from_slice(&std::fs::read(path)?).map_err(SnapshotError::from)?;
         state.generation = snapshot.generation;
         let mut tree = snapshot.world;
         let journal = state.journal_path();
@@ -196,7 +197,9 @@ mod tests {
         let mut lab = Lab::new();
         let number = lab.account();
         state.commit(&mut lab.world).unwrap();
-        lab.world.create_account(NewAccount { number: Some("4915112345".into()), ..NewAccount::default() }).unwrap();
+        lab.world
+            .create_account(NewAccount { number: Some("4915112345".into()), ..NewAccount::default() })
+            .unwrap();
         state.close(&mut lab.world).unwrap();
         assert!(lab.world.delete_account(&number));
         state.commit(&mut lab.world).unwrap();

@@ -59,15 +59,36 @@ async fn proves_09_27_14_accounts_messages_and_connections_have_the_shapes_of_th
     let two = Two::new().await;
     let account = two.get(&format!("/v1/accounts/{}", two.a)).await;
     let fields = [
-        "number", "lid", "push_name", "about", "picture_id", "profile", "restricted", "business", "privacy",
-        "blocked", "phone", "devices", "groups", "appstate",
+        "number",
+        "lid",
+        "push_name",
+        "about",
+        "picture_id",
+        "profile",
+        "restricted",
+        "business",
+        "privacy",
+        "blocked",
+        "phone",
+        "devices",
+        "groups",
+        "appstate",
     ];
     assert_has(&account, &fields, "account");
     assert_has(&account["phone"], &["online", "platform", "clock_offset_s"], "phone");
     assert_eq!(two.a("devices", json!({"count": 1})).await["devices"], json!([1]));
     let account = two.get(&format!("/v1/accounts/{}", two.a)).await;
     let fields = [
-        "device", "jid", "lid", "key_index", "platform", "os", "paired_at", "connection", "queue", "prekeys",
+        "device",
+        "jid",
+        "lid",
+        "key_index",
+        "platform",
+        "os",
+        "paired_at",
+        "connection",
+        "queue",
+        "prekeys",
         "virtual",
     ];
     assert_has(&account["devices"][0], &fields, "device");
@@ -77,7 +98,17 @@ async fn proves_09_27_14_accounts_messages_and_connections_have_the_shapes_of_th
     assert_eq!((keys(&sent), &sent["id"]), (vec!["ok", "id", "targets"], &json!("3EB0AA")));
     let item = two.last_of_b().await;
     let fields = [
-        "id", "chat", "from", "device", "t", "kind", "text", "proto", "enc_type", "decrypt_ok", "receipts_sent",
+        "id",
+        "chat",
+        "from",
+        "device",
+        "t",
+        "kind",
+        "text",
+        "proto",
+        "enc_type",
+        "decrypt_ok",
+        "receipts_sent",
     ];
     assert_has(&item, &fields, "inbox item");
     assert_eq!((&item["proto"]["conversation"], item["t"].is_string()), (&json!("hi"), true));
@@ -95,8 +126,21 @@ async fn proves_09_27_14_accounts_messages_and_connections_have_the_shapes_of_th
     wire.take("iq").await;
     let connections = two.get("/v1/connections").await;
     let fields = [
-        "id", "account", "device", "state", "source", "origin", "user_agent", "payload", "opened_at",
-        "stanzas_in", "stanzas_out", "bytes_in", "bytes_out", "last_in_at", "last_out",
+        "id",
+        "account",
+        "device",
+        "state",
+        "source",
+        "origin",
+        "user_agent",
+        "payload",
+        "opened_at",
+        "stanzas_in",
+        "stanzas_out",
+        "bytes_in",
+        "bytes_out",
+        "last_in_at",
+        "last_out",
     ];
     let connection = &connections["connections"][0];
     assert_has(connection, &fields, "connection");
@@ -199,7 +243,8 @@ async fn proves_09_27_14_a_group_is_changed_by_a_members_phone() {
     let shown = two.get(&format!("/v1/groups/{group}")).await;
     assert_eq!((&shown["subject"], &shown["description"]["body"]), (&json!("Us"), &json!("all of us")));
     assert_eq!((&shown["announcement"], &shown["ephemeral"]), (&json!(true), &json!("60")));
-    let fields = ["jid", "creator", "creation", "size", "addressing_mode", "a_v_id", "p_v_id", "participants"];
+    let fields =
+        ["jid", "creator", "creation", "size", "addressing_mode", "a_v_id", "p_v_id", "participants"];
     assert_has(&shown, &fields, "group");
     change("demote", json!({"members": [two.b]})).await;
     let path = |action: &str| format!("/v1/groups/{group}/{action}");

@@ -188,8 +188,8 @@ impl World {
     pub(super) fn setting_nodes(&self, group: &Group) -> Vec<Node> {
         let settings = &group.settings;
         let flag = |on: bool, tag: &'static str| on.then(|| Node::new(tag));
-        let ephemeral = (settings.ephemeral > 0)
-            .then(|| Node::new("ephemeral").attr("expiration", settings.ephemeral));
+        let ephemeral =
+            (settings.ephemeral > 0).then(|| Node::new("ephemeral").attr("expiration", settings.ephemeral));
         let approval = settings.approval.then(|| {
             Node::new("membership_approval_mode").child(Node::new("group_join").attr("state", "on"))
         });
@@ -219,7 +219,8 @@ impl World {
     /// A group as its members see it, as JSON (09 §21).
     pub(crate) fn group_json(&self, group: &Group) -> serde_json::Value {
         let text = |node: &Node| {
-            let attrs = node.attrs.iter().map(|(key, value)| (key.to_string(), value.text().into_owned().into()));
+            let attrs =
+                node.attrs.iter().map(|(key, value)| (key.to_string(), value.text().into_owned().into()));
             serde_json::Value::Object(attrs.collect())
         };
         let node = self.group_node(group);
@@ -251,7 +252,10 @@ impl World {
     pub(crate) fn groups_json(&self, jid: Option<&str>) -> Vec<serde_json::Value> {
         let wanted = jid.map(|jid| jid.trim_end_matches("@g.us"));
         let groups = self.groups.values().filter(|group| !group.gone);
-        groups.filter(|group| wanted.is_none_or(|id| id == group.id)).map(|group| self.group_json(group)).collect()
+        groups
+            .filter(|group| wanted.is_none_or(|id| id == group.id))
+            .map(|group| self.group_json(group))
+            .collect()
     }
 
     /// What a new description must name as the one before.

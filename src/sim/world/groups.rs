@@ -69,8 +69,16 @@ impl World {
             ("set", "delete") => self.delete_group(origin, &to),
             (
                 "set",
-                "subject" | "description" | "locked" | "unlocked" | "announcement" | "not_announcement"
-                | "ephemeral" | "not_ephemeral" | "member_add_mode" | "membership_approval_mode",
+                "subject"
+                | "description"
+                | "locked"
+                | "unlocked"
+                | "announcement"
+                | "not_announcement"
+                | "ephemeral"
+                | "not_ephemeral"
+                | "member_add_mode"
+                | "membership_approval_mode",
             ) => self.change_settings(origin, iq, &to, child),
             _ => Err(Refusal::NOT_IMPLEMENTED),
         }
@@ -154,7 +162,8 @@ impl World {
 
     pub(super) fn group_node(&self, group: &Group) -> Node {
         let creator = self.accounts.get(&group.creator);
-        let subject_owner = self.accounts.get(group.settings.subject_owner.as_ref().unwrap_or(&group.creator));
+        let subject_owner =
+            self.accounts.get(group.settings.subject_owner.as_ref().unwrap_or(&group.creator));
         let participants = group.participants.iter().filter_map(|(number, role)| {
             let account = self.accounts.get(number)?;
             let key = if group.addressing == Namespace::Lid { "phone_number" } else { "lid" };

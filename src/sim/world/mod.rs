@@ -51,8 +51,8 @@ pub use snapshot::SnapshotError;
 pub(crate) use account::{Account, Device};
 pub(crate) use connection::{Bytes, Connection, Out, State};
 pub(crate) use iq::{Origin, Refusal};
-pub(crate) use stats::state_name;
 pub(crate) use phones::Outcome;
+pub(crate) use stats::state_name;
 
 use super::chain::ServerIdentity;
 use super::config::{Profile, SimConfig};

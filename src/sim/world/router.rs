@@ -280,7 +280,8 @@ impl World {
         if device.accepted.len() > 20_000 {
             device.accepted.retain(|_, known| now - known.at_ms < REMEMBERED_MS);
         }
-        let fresh = AcceptedMessage { saved: false, at_ms: now, connection: None, targets: BTreeSet::new(), t };
+        let fresh =
+            AcceptedMessage { saved: false, at_ms: now, connection: None, targets: BTreeSet::new(), t };
         let known = device.accepted.entry(incoming.id.clone()).or_insert(fresh);
         known.saved = false;
         known.connection = origin.connection;

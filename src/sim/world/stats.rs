@@ -3,13 +3,23 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::connection::State;
 use super::World;
+use super::connection::State;
 
 /// Tags that are counted by name; others are `other`, so that clients can't make the table grow.
 const TAGS: [&str; 12] = [
-    "ack", "call", "chatstate", "failure", "ib", "iq", "message", "notification", "presence", "receipt",
-    "stream:error", "success",
+    "ack",
+    "call",
+    "chatstate",
+    "failure",
+    "ib",
+    "iq",
+    "message",
+    "notification",
+    "presence",
+    "receipt",
+    "stream:error",
+    "success",
 ];
 
 /// Counters since the start.
@@ -32,7 +42,13 @@ impl World {
     /// The counters and the present state.
     pub(crate) fn metrics(&self) -> String {
         let mut text = Text::default();
-        let mut states = BTreeMap::from([("handshake", 0), ("registering", 0), ("passive", 0), ("active", 0), ("closing", 0)]);
+        let mut states = BTreeMap::from([
+            ("handshake", 0),
+            ("registering", 0),
+            ("passive", 0),
+            ("active", 0),
+            ("closing", 0),
+        ]);
         let (mut bytes_in, mut bytes_out) = (0, 0);
         for connection in self.connections.values() {
             *states.entry(state_name(&connection.state)).or_default() += 1;
@@ -41,7 +57,9 @@ impl World {
             bytes_out += sent;
         }
         text.family("sim_connections", "gauge", "Connections by state.");
-        states.into_iter().for_each(|(state, count)| text.line("sim_connections", &format!("state={state:?}"), count));
+        states
+            .into_iter()
+            .for_each(|(state, count)| text.line("sim_connections", &format!("state={state:?}"), count));
         text.family("sim_logins_total", "counter", "Successful logins.");
         text.line("sim_logins_total", "", self.stats.logins);
         text.family("sim_stanzas_total", "counter", "Stanzas by tag and direction, seen from the server.");
@@ -61,11 +79,15 @@ impl World {
 
     fn device_metrics(&self, text: &mut Text) {
         let devices = self.accounts.values().flat_map(|account| {
-            account.companions().map(|(id, device)| (format!("account=\"{}\",device=\"{id}\"", account.number), device))
+            account
+                .companions()
+                .map(|(id, device)| (format!("account=\"{}\",device=\"{id}\"", account.number), device))
         });
         let devices: Vec<_> = devices.collect();
         text.family("sim_queue_length", "gauge", "Stanzas that wait for a device or for its answer.");
-        devices.iter().for_each(|(labels, device)| text.line("sim_queue_length", labels, device.queue.len() as u64));
+        devices
+            .iter()
+            .for_each(|(labels, device)| text.line("sim_queue_length", labels, device.queue.len() as u64));
         text.family("sim_prekeys_left", "gauge", "Unused one-time prekeys of a device.");
         for (labels, device) in &devices {
             if let Some(keys) = device.keys.as_ref() {

@@ -129,8 +129,7 @@ impl Accounts {
     /// The numbers removed, and the accounts touched, since the last call.
     pub fn take_touched(&mut self) -> (Vec<String>, impl Iterator<Item = &mut Account>) {
         let touched = self.accounts.values_mut();
-        let touched =
-            touched.filter_map(|account| std::mem::take(&mut account.touched).then_some(account));
+        let touched = touched.filter_map(|account| std::mem::take(&mut account.touched).then_some(account));
         (std::mem::take(&mut self.removed), touched)
     }
 }

@@ -62,7 +62,10 @@ pub(super) async fn groups_dirty(State(admin): State<Admin>, Path(number): Numbe
 }
 
 /// App state, history: the sections that these belong to are not built.
-pub(super) async fn not_built(State(admin): State<Admin>, Path(parts): Path<Vec<(String, String)>>) -> Answer {
+pub(super) async fn not_built(
+    State(admin): State<Admin>,
+    Path(parts): Path<Vec<(String, String)>>,
+) -> Answer {
     let number = parts.first().map(|(_, number)| number.as_str()).unwrap_or_default();
     let known = admin.account(number).await;
     Answer(known.and(Err(AdminError::new(

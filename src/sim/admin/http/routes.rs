@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::bodies::{
     AccountBody, BanBody, Cert, Chatstate, ClockBody, Devices, DropSession, EnterCode, Expect, GroupBody,
-    InboxQuery, Inject, JudgeBody, JudgeQuery, KickBody, Power, Presence, PushName, Receipt, Reset, Revoke, ScanQr,
-    Send, Unlink, ViolationsQuery,
+    InboxQuery, Inject, JudgeBody, JudgeQuery, KickBody, Power, Presence, PushName, Receipt, Reset, Revoke,
+    ScanQr, Send, Unlink, ViolationsQuery,
 };
 use super::{Answer, Asked, Routes, parse, person, views};
 use crate::sim::admin::{Admin, AdminError, Expectation, TrafficFilter};
@@ -287,9 +287,12 @@ async fn inbox(State(admin): State<Admin>, Path(number): Number, Asked(query): A
 }
 
 async fn outbox(State(admin): State<Admin>, Path(number): Number) -> Answer {
-    Answer::of(admin.outbox(&number).await.map(|items| {
-        json!({"items": items.iter().map(views::outbox_item).collect::<Vec<_>>()})
-    }))
+    Answer::of(
+        admin
+            .outbox(&number)
+            .await
+            .map(|items| json!({"items": items.iter().map(views::outbox_item).collect::<Vec<_>>()})),
+    )
 }
 
 async fn receipt(State(admin): State<Admin>, Path(number): Number, body: Bytes) -> Answer {

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::proto;
+use crate::sim::InboxItem;
 use crate::sim::violations::{Severity, Violation};
 use crate::sim::world::OutboxItem;
-use crate::sim::InboxItem;
 
 /// One message that reached a phone.
 pub(super) fn inbox_item(item: &InboxItem) -> Value {
@@ -29,12 +29,14 @@ pub(super) fn inbox_item(item: &InboxItem) -> Value {
 
 /// One message of a phone, and what came of it.
 pub(super) fn outbox_item(item: &OutboxItem) -> Value {
-    let receipts = item.receipts.iter().map(|receipt| {
-        json!({"device": receipt.device, "type": receipt.kind, "t": receipt.t.to_string()})
-    });
-    let retries = item.retries.iter().map(|retry| {
-        json!({"device": retry.device, "count": retry.count, "t": retry.t.to_string()})
-    });
+    let receipts = item
+        .receipts
+        .iter()
+        .map(|receipt| json!({"device": receipt.device, "type": receipt.kind, "t": receipt.t.to_string()}));
+    let retries = item
+        .retries
+        .iter()
+        .map(|retry| json!({"device": retry.device, "count": retry.count, "t": retry.t.to_string()}));
     json!({
         "id": item.id,
         "to": item.to,

@@ -134,7 +134,12 @@ impl World {
         Ok(id.map(|id| Node::new("picture").attr("id", id)).into_iter().collect())
     }
 
-    fn set_group_picture(&mut self, origin: &Origin, jid: &Jid, picture: Option<Picture>) -> Result<(), Refusal> {
+    fn set_group_picture(
+        &mut self,
+        origin: &Origin,
+        jid: &Jid,
+        picture: Option<Picture>,
+    ) -> Result<(), Refusal> {
         let number = &origin.device.number;
         let group = self.groups.get(jid.user()).ok_or(Refusal::ITEM_NOT_FOUND)?;
         if !group.participants.contains_key(number) {
@@ -181,7 +186,9 @@ impl World {
     /// within 28 days (09 §18 no. 2).
     pub(crate) fn may_reach(&self, asker: &str, target: &str, token: Option<&Node>) -> bool {
         const VALID_MS: i64 = 28 * 86_400_000;
-        let Some(account) = self.accounts.get(target).filter(|account| account.restricted) else { return true };
+        let Some(account) = self.accounts.get(target).filter(|account| account.restricted) else {
+            return true;
+        };
         let shown = token.and_then(Node::content_bytes);
         asker == target
             || account.tokens.get(asker).is_some_and(|(issued, at)| {
