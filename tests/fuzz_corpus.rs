@@ -4,6 +4,8 @@
 
 #[path = "../fuzz/checks.rs"]
 mod checks;
+#[path = "../fuzz/signal_checks.rs"]
+mod signal_checks;
 
 use std::sync::LazyLock;
 
@@ -36,6 +38,34 @@ fn the_corpus_of_nodes_replays() {
 #[test]
 fn the_corpus_of_jids_replays() {
     replay("jid", checks::jid);
+}
+
+#[test]
+fn the_corpus_of_pairwise_messages_replays() {
+    replay("signal_message", signal_checks::signal_message);
+    replay("prekey_message", signal_checks::prekey_message);
+}
+
+#[test]
+fn the_corpus_of_sender_keys_and_their_messages_replays() {
+    replay("sender_key_message", signal_checks::sender_key_message);
+    replay("distribution", signal_checks::distribution);
+}
+
+#[test]
+fn the_corpus_of_stored_records_replays() {
+    replay("records", signal_checks::records);
+}
+
+#[test]
+fn the_corpus_of_key_bundles_and_device_identities_replays() {
+    replay("bundles", signal_checks::bundles);
+    replay("adv", signal_checks::adv);
+}
+
+#[test]
+fn the_corpus_of_message_contents_replays() {
+    replay("content", signal_checks::content);
 }
 
 proptest! {

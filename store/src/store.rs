@@ -78,6 +78,12 @@ impl Store {
         Self { engine, queue: Arc::new(Semaphore::new(QUEUE)) }
     }
 
+    /// The engine behind the handle, for an engine that wraps another one (counting, failing on purpose).
+    #[must_use]
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
     /// Runs `work` as one transaction and returns when its changes are durable.
     ///
     /// The account has one writer, so no other transaction runs beside it. Transactions that queue up during a

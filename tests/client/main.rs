@@ -3,6 +3,9 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../common/faulty.rs"]
+mod faulty;
+mod killed;
 mod life;
 mod pairing;
 mod phone;

@@ -35,6 +35,8 @@ pub struct Device {
     pub client: Client,
     pub store: Store,
     source: u8,
+    /// How often its process was started anew.
+    restarts: u32,
 }
 
 impl World {
@@ -50,22 +52,26 @@ impl World {
     pub async fn device(&self, source: u8) -> Device {
         let id: AccountId = format!("account{source}").parse().unwrap();
         let store = self.accounts.create(&id, START).unwrap();
-        let client = self.open(&store, source).await;
-        Device { client, store, source }
+        let client = self.open(&store, source, 0).await;
+        Device { client, store, source, restarts: 0 }
     }
 
-    async fn open(&self, store: &Store, source: u8) -> Client {
+    async fn open(&self, store: &Store, source: u8, restarts: u32) -> Client {
         let address = "ws://sim.test/ws/chat".parse().unwrap();
         let endpoint = Endpoint::at(address, self.sim.root_key(), Tls::new(None).unwrap());
         let dialer = ToSim(Arc::clone(&self.sim), format!("10.0.0.{source}"));
         let config = Config::new(endpoint, Arc::new(dialer));
-        Client::open_with(store.clone(), config, self.clock, Chance::seeded(&[source; 32])).await.unwrap()
+        // No process ever sees the random numbers of another one.
+        let mut seed = [source; 32];
+        seed[..4].copy_from_slice(&restarts.to_le_bytes());
+        Client::open_with(store.clone(), config, self.clock, Chance::seeded(&seed)).await.unwrap()
     }
 
     /// The client's process ends and starts anew on the same store.
     pub async fn restart(&self, device: &mut Device) {
         device.client.close().await.unwrap();
-        device.client = self.open(&device.store, device.source).await;
+        device.restarts += 1;
+        device.client = self.open(&device.store, device.source, device.restarts).await;
     }
 
     /// A linked device that is ready.

@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../signal_checks.rs"]
+#[allow(dead_code, reason = "each target uses one check")]
+mod signal_checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| signal_checks::signal_message(data));
