@@ -151,7 +151,9 @@ pub fn records(data: &[u8]) {
             crc.update(&stored);
             stored.extend(crc.sum().to_le_bytes());
             let Ok(mut record) = SessionRecord::deserialize(&stored) else { return };
-            assert!(*record.serialize() == stored, "a record is written otherwise than it was read");
+            let written = record.serialize();
+            let again = SessionRecord::deserialize(&written).expect("what we write, we read");
+            assert!(again.serialize() == written, "a second writing differs");
             let _ = record.encrypt(b"text", NOW);
             record.retire_all(NOW);
             assert!(SessionRecord::deserialize(&record.serialize()).is_ok());
@@ -164,7 +166,10 @@ pub fn records(data: &[u8]) {
         _ => {
             let stored = with_hash(b'S', body);
             let Ok(mut key) = SenderKey::deserialize(&stored) else { return };
-            assert!(*key.serialize() == stored, "a key is written otherwise than it was read");
+            // A private key is clamped when it is read, so the first writing may differ from what was read.
+            let written = key.serialize();
+            let again = SenderKey::deserialize(&written).expect("what we write, we read");
+            assert!(again.serialize() == written, "a second writing differs");
             let _ = (key.encrypt(b"text", &mut rng()), key.distribution());
         }
     }

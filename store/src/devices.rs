@@ -181,6 +181,19 @@ impl Tx<'_> {
         })
     }
 
+    /// Forgets that two addresses are one user; a device list known under both stays. `false` if it was not known so.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn delete_mapping(&mut self, pn: &str, lid: &str) -> Result<bool> {
+        if self.lid_of(pn)?.as_deref() != Some(lid) {
+            return Ok(false);
+        }
+        self.remove(Table::LidByPn, &key(pn))?;
+        self.remove(Table::PnByLid, &key(lid))?;
+        Ok(true)
+    }
+
     fn join_device_lists(&mut self, pn: &str, lid: &str) -> Result<()> {
         let by_lid = self.device_list(lid)?;
         let by_pn = self.device_list(pn)?;

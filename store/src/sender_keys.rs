@@ -22,6 +22,9 @@ record! {
     }
 }
 
+/// In the index by device: the sender key is of a former identity.
+const STALE: [u8; 1] = [1];
+
 /// Rows of one group or device that are looked at at most.
 const MANY: usize = 65_536;
 
@@ -62,6 +65,37 @@ impl Tx<'_> {
     pub fn delete_sender_key(&mut self, group: &str, device: &str) -> Result<bool> {
         self.remove(Table::SenderKeysByDevice, &pair(device, group))?;
         self.remove(Table::SenderKeys, &pair(group, device))
+    }
+
+    /// Notes that the stored sender keys of `device` are of an identity that it has no more: they open what is on its
+    /// way, until the first distribution under the new identity for that group takes their place.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn mark_sender_keys_stale(&mut self, device: &str) -> Result<()> {
+        for group in self.sender_key_groups(device)? {
+            self.mark_sender_key_stale(&group, device)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Tx::mark_sender_keys_stale`], in one group.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn mark_sender_key_stale(&mut self, group: &str, device: &str) -> Result<()> {
+        let index = pair(device, group);
+        let known = self.has(Table::SenderKeysByDevice, &index)?;
+        if known { self.store_body(Table::SenderKeysByDevice, &index, &STALE) } else { Ok(()) }
+    }
+
+    /// Whether the sender key of (group, device) is of a former identity.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn sender_key_is_stale(&self, group: &str, device: &str) -> Result<bool> {
+        let mark = self.body(Table::SenderKeysByDevice, &pair(device, group), IfCorrupt::Delete)?;
+        Ok(mark.as_deref() == Some(&STALE[..]))
     }
 
     /// Groups in which a sender key of `device` is stored.

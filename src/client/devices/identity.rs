@@ -55,6 +55,7 @@ pub(crate) fn saw(
         session::save(tx, &key, &record)?;
     }
     tx.forget_distributions_to(&key)?;
+    tx.mark_sender_keys_stale(&key)?;
     if canonical.device() == 0 && !own.is_own(canonical) {
         forget_companions(tx, canonical)?;
         token::owe_again(tx, canonical)?;
@@ -88,6 +89,7 @@ pub(crate) fn forget_devices(
         tx.delete_session(&key)?;
         tx.delete_identity(&key)?;
         tx.forget_distributions_to(&key)?;
+        tx.mark_sender_keys_stale(&key)?;
     }
     Ok(())
 }

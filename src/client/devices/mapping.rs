@@ -127,9 +127,14 @@ fn migrate_session(
 
 fn migrate_sender_key(tx: &mut Tx<'_>, group: &str, from: &str, to: &str) -> Result<(), StoreError> {
     let mut record = sender_key(tx, group, to)?;
+    // States of a former identity don't make those of the present one stale.
+    let stale = tx.sender_key_is_stale(group, from)? && record.is_empty();
     record.merge(sender_key(tx, group, from)?);
     if !record.is_empty() {
         tx.put_sender_key(group, to, &record.serialize())?;
+    }
+    if stale {
+        tx.mark_sender_key_stale(group, to)?;
     }
     tx.delete_sender_key(group, from).map(drop)
 }

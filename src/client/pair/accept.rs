@@ -104,20 +104,33 @@ impl Accepted {
         if let Some(lid) = &self.lid {
             tx.put_mapping(&pn.to_string(), &lid.to_user().to_string())?;
         }
-        let phone = self.lid.as_ref().map_or(pn, Jid::to_user);
         // The phone's identity is the account key.
-        let phone = Address::new(phone.signal_name(), 0).to_string();
-        tx.save_identity(&phone, self.account_key.as_bytes(), now)?;
+        tx.save_identity(&self.phone_address(), self.account_key.as_bytes(), now)?;
         tx.set_login(&crate::store::Login::default())?;
         tx.set_flag(Flag::ServerHasNoPrekeys, true)?;
         tx.set_flag(Flag::InitialSyncNeeded, true)?;
         tx.set_adv_secret(None)
     }
-}
 
-/// Undoes step 7, where the reply could not be sent.
-pub(crate) fn undo(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    tx.set_link(None)?;
-    tx.set_flag(Flag::ServerHasNoPrekeys, false)?;
-    tx.set_flag(Flag::InitialSyncNeeded, false)
+    /// Undoes step 7, where the reply could not be sent: the link, what was learned of the phone, and the event that
+    /// told of it. A name is left empty, as it was.
+    pub fn undo(&self, tx: &mut Tx<'_>, event_id: &str, now: UnixMillis) -> Result<(), StoreError> {
+        tx.set_link(None)?;
+        if self.business.is_some() {
+            tx.set_push_name("")?;
+        }
+        if let Some(lid) = &self.lid {
+            tx.delete_mapping(&self.jid.to_user().to_string(), &lid.to_user().to_string())?;
+        }
+        tx.delete_identity(&self.phone_address())?;
+        tx.set_flag(Flag::ServerHasNoPrekeys, false)?;
+        tx.set_flag(Flag::InitialSyncNeeded, false)?;
+        tx.acknowledge(event_id, now).map(drop)
+    }
+
+    /// Where the phone's identity is kept: under its LID, else under its number.
+    fn phone_address(&self) -> String {
+        let user = self.lid.as_ref().map_or_else(|| self.jid.to_user(), Jid::to_user);
+        Address::new(user.signal_name(), 0).to_string()
+    }
 }

@@ -41,12 +41,22 @@ pub(crate) enum Input {
 }
 
 /// What the person says.
-#[derive(Debug)]
 pub(crate) enum Command {
     Code { phone: Jid, custom: Option<String>, reply: oneshot::Sender<Result<String, CodeError>> },
     Passkey(Result<Assertion, PasskeyUnsupported>),
     Confirm(bool),
     Cancel,
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Code { .. } => "Code",
+            Self::Passkey(_) => "Passkey",
+            Self::Confirm(_) => "Confirm",
+            Self::Cancel => "Cancel",
+        })
+    }
 }
 
 /// The application has no authenticator for the passkey gate.
@@ -87,8 +97,6 @@ pub(crate) struct Driver {
     pub(super) own: Arc<Registering>,
     pub(super) rotation: Rotation,
     pub(super) secret: Option<AdvSecret>,
-    /// When that secret was made.
-    pub(super) secret_at: Instant,
     pub(super) flow: Option<Flow>,
     /// Waits for the refs, or for the answer to stage 1.
     pub(super) asked: Option<code::Asked>,
@@ -102,14 +110,12 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub fn new(ctx: Context, link: Link, own: Arc<Registering>, events: mpsc::Sender<PairEvent>) -> Self {
-        let secret_at = ctx.clock.now();
         Self {
             ctx,
             link,
             own,
             rotation: Rotation::default(),
             secret: None,
-            secret_at,
             flow: None,
             asked: None,
             gate: Gate::default(),
@@ -221,7 +227,6 @@ impl Driver {
         let record = Secret::new(*secret.as_bytes());
         self.ctx.store.write(move |tx| tx.set_adv_secret(Some(&record))).await?;
         self.secret = Some(secret);
-        self.secret_at = self.now();
         Ok(())
     }
 
@@ -285,16 +290,19 @@ impl Driver {
             platform: accepted.platform.clone(),
             business: accepted.business.clone(),
         });
+        let row = event.row(now);
+        let event_id = row.event_id.clone();
         let saved = self.ctx.store.write(move |tx| {
             stored.store(tx, now)?;
-            tx.push_event(&event.row(now), now).map(drop)
+            tx.push_event(&row, now).map(drop)
         });
         if let Err(error) = saved.await {
             return Err(self.refuse(id, Refused::internal(error.to_string())).await);
         }
         let reply = pair::device_sign(id, accepted.key_index, accepted.reply.clone());
         if self.link.send_written(&reply).await.is_err() {
-            self.ctx.store.write(accept::undo).await?;
+            let undone = Arc::clone(&accepted);
+            self.ctx.store.write(move |tx| undone.undo(tx, &event_id, now)).await?;
             return Err(Over::new("the connection broke before the pairing was confirmed"));
         }
         self.signed = Some(self.now());

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::wire::Jid;
 
-/// Something happened in a pairing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Something happened in a pairing. Its `Debug` leaves out what links a device: QR text and codes.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PairEvent {
     /// Show this QR code (error correction L or M). It replaces the one before.
@@ -68,4 +68,21 @@ pub enum PairEvent {
         /// Why, in words.
         reason: String,
     },
+}
+
+impl std::fmt::Debug for PairEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::QrCode { valid_for, .. } => write!(f, "QrCode({valid_for:?})"),
+            Self::QrExhausted => f.write_str("QrExhausted"),
+            Self::PairingCode { valid_for, .. } => write!(f, "PairingCode({valid_for:?})"),
+            Self::PairingCodeVoid { reason } => write!(f, "PairingCodeVoid({reason:?})"),
+            Self::PhoneWithoutMultiDevice => f.write_str("PhoneWithoutMultiDevice"),
+            Self::PasskeyRequired { within, .. } => write!(f, "PasskeyRequired({within:?})"),
+            Self::PasskeyConfirm { within, .. } => write!(f, "PasskeyConfirm({within:?})"),
+            Self::PairError { code, text } => write!(f, "PairError({code}, {text:?})"),
+            Self::PairSuccess { platform, .. } => write!(f, "PairSuccess({platform:?})"),
+            Self::Closed { reason } => write!(f, "Closed({reason:?})"),
+        }
+    }
 }

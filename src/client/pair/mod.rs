@@ -18,6 +18,8 @@ mod flow;
 pub(crate) mod keys;
 mod passkey;
 mod rotation;
+#[cfg(test)]
+mod tests;
 
 pub use code::CodeError;
 pub(crate) use driver::PasskeyUnsupported;

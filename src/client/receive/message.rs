@@ -227,6 +227,10 @@ fn distribution(tx: &mut Tx<'_>, source: &Source, message: &Message) -> Result<(
         return Ok(());
     };
     let device = address::key(&address::canonical(tx, &source.device)?);
+    if tx.sender_key_is_stale(&group, &device)? {
+        // The first one under the new identity drops those of the former one (04 §11.4).
+        tx.delete_sender_key(&group, &device)?;
+    }
     let mut record = mapping::sender_key(tx, &group, &device)?;
     record.process(&parsed);
     tx.put_sender_key(&group, &device, &record.serialize())

@@ -1,13 +1,13 @@
 //! Opening the ciphertexts of a message (protocol 05b §4, 04 §8, §10.3, §11.2). Each in a savepoint of its own: what
 //! fails leaves no trace, what opened before it stays.
 
-use crate::client::devices::own::{Own, is_lid_family};
+use crate::client::devices::own::is_lid_family;
 use crate::client::devices::{address, devices_of, identity, mapping, session};
 use crate::client::receive::env::{Effect, Env};
 use crate::crypto::sha256;
 use crate::signal::adv::verify::{self, DeviceIdentity};
 use crate::signal::{
-    Decrypted, OpenedBy, PreKeySignalMessage, Receive, RetryReason, SenderKeyMessage, SignalError,
+    Decrypted, IdentityKey, OpenedBy, PreKeySignalMessage, Receive, RetryReason, SenderKeyMessage, SignalError,
     SignalMessage,
 };
 use crate::stanza::message::{Enc, Incoming, Source};
@@ -100,6 +100,10 @@ fn open(
         });
         prekeys.check()?;
         let opened = opened?;
+        if let (OpenedBy::New { .. }, Some(vouched)) = (opened.by, &vouched) {
+            // Before the session is written: a new phone takes the sessions of its former companions along.
+            vouched_by(tx, env, &device, vouched)?;
+        }
         session::save(tx, &key, &record)?;
         first_of_session(tx, env, &device, &parsed, &opened, vouched)?;
         opened
@@ -134,7 +138,7 @@ fn first_of_session(
         env.effects.push(Effect::Reissue(device.to_user()));
     }
     if let Some(vouched) = vouched {
-        learn_device(tx, &env.own, device, &vouched)?;
+        learn_device(tx, device, &vouched)?;
     }
     Ok(())
 }
@@ -161,17 +165,27 @@ fn vouch(
     }
 }
 
-/// A vouched companion that the list lacks is added; another installation or another phone resets the list.
-fn learn_device(tx: &mut Tx<'_>, own: &Own, device: &Jid, vouched: &DeviceIdentity) -> Result<(), NotOpened> {
-    let user = device.to_user();
-    let phone = identity::stored(tx, &address::canonical(tx, &user)?)?;
-    if phone.is_some_and(|phone| phone != vouched.account_key) {
-        if own.is_own(&user) {
-            return Err(NotOpened::OwnPhoneChanged);
-        }
-        tx.delete_device_list(&user.to_string())?;
+/// An account key that is not the stored identity of device 0 is a changed identity of the phone (04 §11.2).
+fn vouched_by(
+    tx: &mut Tx<'_>,
+    env: &Env,
+    device: &Jid,
+    vouched: &DeviceIdentity,
+) -> Result<(), NotOpened> {
+    let phone = address::canonical(tx, &device.to_user())?;
+    if identity::stored(tx, &phone)?.is_none_or(|known| known == vouched.account_key) {
         return Ok(());
     }
+    let key = IdentityKey(vouched.account_key);
+    match identity::saw(tx, &env.own, &phone, &key, 0, env.now)? {
+        identity::Seen::OwnPhoneChanged => Err(NotOpened::OwnPhoneChanged),
+        _ => Ok(()),
+    }
+}
+
+/// A vouched companion that the list lacks is added; another installation resets the list.
+fn learn_device(tx: &mut Tx<'_>, device: &Jid, vouched: &DeviceIdentity) -> Result<(), NotOpened> {
+    let user = device.to_user();
     let Some(list) = tx.device_list(&user.to_string())? else { return Ok(()) };
     let details = &vouched.details;
     if list.raw_id.is_some() && details.raw_id.is_some() && list.raw_id != details.raw_id {

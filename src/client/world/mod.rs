@@ -2,7 +2,9 @@
 //! [`Messaging`]s over in-memory stores, and a router in place of the server. Only in tests.
 
 mod bots;
+mod cancelled;
 mod delivery;
+mod group;
 mod lists;
 mod migration;
 mod missed;
@@ -10,16 +12,19 @@ mod outbox;
 mod phone;
 mod retries;
 mod router;
+mod vouching;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message as _;
 use rand_core::CryptoRng;
 use tokio::task::JoinHandle;
 
 use crate::client::chance::Chance;
 use crate::client::config::Config;
 use crate::client::context::Shared;
+use crate::client::devices::{address, session};
 use crate::client::event::{Event, Received};
 use crate::client::messaging::Messaging;
 use crate::client::net::memory::network;
@@ -28,8 +33,10 @@ use crate::client::prekeys::mint::stored;
 use crate::client::state::State;
 use crate::clock::Clock;
 use crate::crypto::{KeyPair, PublicKey, random_bytes};
+use crate::proto::Message;
 use crate::signal::adv::primary::{NewDevice, issue};
 use crate::signal::adv::{AdvSecret, Hosting, companion};
+use crate::signal::padding;
 use crate::store::memory::MemoryAccounts;
 use crate::store::{AccountId, Accounts, Keys, Link, Store, StoreError};
 use crate::wire::{Jid, Node};
@@ -121,6 +128,11 @@ impl World {
 
     /// Starts a messaging half over a store and connects it.
     pub(crate) async fn start(&self, store: Store, pn: Jid, lid: Jid) -> Device {
+        self.start_for(None, store, pn, lid).await
+    }
+
+    /// As [`Self::start`]; after so many polls its workers are dropped where they stand.
+    pub(crate) async fn start_for(&self, polls: Option<u64>, store: Store, pn: Jid, lid: Jid) -> Device {
         // Never dialled: the router is the other end of every link.
         let address = "ws://localhost/".parse().unwrap();
         let endpoint = Endpoint::at(address, PublicKey([9; 32]), Tls::new(None).unwrap());
@@ -132,7 +144,12 @@ impl World {
         let messaging = Messaging::new(ctx);
         let worker = tokio::spawn({
             let messaging = Arc::clone(&messaging);
-            async move { messaging.run().await }
+            async move {
+                match polls {
+                    None => messaging.run().await,
+                    Some(polls) => drop(cancelled::after(polls, messaging.run()).await),
+                }
+            }
         });
         let device = Device { messaging, store, pn, lid, worker };
         self.connect(&device).await;
@@ -197,6 +214,34 @@ impl Device {
         self.messaging.ctx.current.set(None);
         self.messaging.ctx.show(State::Offline);
         self.messaging.disconnected();
+    }
+
+    /// A message for one device under the session that is there: its `<enc>`.
+    pub(crate) async fn seal(&self, to: &Device, message: &Message) -> Node {
+        let (key, padded) = (address::key(&to.lid), padding::pad_with(&message.encode_to_vec(), 4));
+        let sealed = self.store.write(move |tx| session::encrypt(tx, &key, &padded, START)).await;
+        let (sent, _) = sealed.unwrap().expect("a session");
+        Node::new("enc").attr("v", "2").attr("type", sent.kind.as_str()).bytes(sent.bytes)
+    }
+
+    /// Hands a device a message of this one in the chat of the two, without anything beside its `<enc>`.
+    pub(crate) async fn says(&self, to: &Device, id: &str, enc: Node) {
+        to.messaging.stanza(self.stanza(id, enc)).await;
+    }
+
+    /// As [`Self::says`], with something beside the `<enc>`.
+    pub(crate) async fn says_with(&self, to: &Device, id: &str, enc: Node, beside: Node) {
+        to.messaging.stanza(self.stanza(id, enc).child(beside)).await;
+    }
+
+    fn stanza(&self, id: &str, enc: Node) -> Node {
+        Node::new("message")
+            .attr("from", self.lid.in_device_form())
+            .attr("id", id.to_owned())
+            .attr("t", START / 1000)
+            .attr("type", "text")
+            .attr("sender_pn", self.pn.to_user())
+            .child(enc)
     }
 
     /// The identity key that others see.
