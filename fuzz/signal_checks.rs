@@ -9,8 +9,8 @@ use palomar::proto::{self, Message};
 use palomar::signal::adv::{AdvSecret, companion, key_index, verify};
 use palomar::signal::{
     Ciphertext, CiphertextType, Guard, Local, PreKeyBundle, PreKeySignalMessage, PreKeys, Receive, SenderKey,
-    SenderKeyDistribution, SenderKeyMessage, SenderKeyRecord, SessionRecord, SignalMessage, SignedPreKey, padding,
-    reporting,
+    SenderKeyDistribution, SenderKeyMessage, SenderKeyRecord, SessionRecord, SignalMessage, SignedPreKey,
+    padding, reporting,
 };
 use palomar::stanza::content::{classify, unwrap};
 use palomar::stanza::{prekeys, retry};
@@ -35,8 +35,13 @@ static DEVICE: LazyLock<Device> = LazyLock::new(|| {
     let (identity, peer) = (KeyPair::generate(rng), KeyPair::generate(rng));
     let signed = SignedPreKey::generate(1, &identity, rng);
     let one_time = KeyPair::generate(rng);
-    let mut device =
-        Device { identity, signed, one_time, sessions: SessionRecord::default(), sender_keys: SenderKeyRecord::new() };
+    let mut device = Device {
+        identity,
+        signed,
+        one_time,
+        sessions: SessionRecord::default(),
+        sender_keys: SenderKeyRecord::new(),
+    };
     let mut theirs = SessionRecord::default();
     let local = Local { identity: &peer, registration_id: 7 };
     theirs.process_bundle(local, &device.bundle(), NOW, rng).expect("a good bundle");
@@ -64,7 +69,8 @@ impl PreKeys for &Device {
 impl Device {
     fn bundle(&self) -> PreKeyBundle {
         let signed = (1, *self.signed.pair.public(), &self.signed.signature[..]);
-        PreKeyBundle::new(5, *self.identity.public(), signed, Some((1, *self.one_time.public()))).expect("our own")
+        PreKeyBundle::new(5, *self.identity.public(), signed, Some((1, *self.one_time.public())))
+            .expect("our own")
     }
 
     /// Opens a ciphertext; a refusal leaves the record as it was, byte for byte.
@@ -100,7 +106,8 @@ impl Device {
             },
             one_time: self.one_time.clone(),
             sessions: SessionRecord::deserialize(&self.sessions.serialize()).expect("what we write, we read"),
-            sender_keys: SenderKeyRecord::deserialize(&self.sender_keys.serialize()).expect("what we write, we read"),
+            sender_keys: SenderKeyRecord::deserialize(&self.sender_keys.serialize())
+                .expect("what we write, we read"),
         }
     }
 }
@@ -188,7 +195,8 @@ pub fn bundles(data: &[u8]) {
     let Ok(root) = decode(data, &mut arena) else { return };
     let _ = (prekeys::parse_identities(root), prekeys::parse_count(root), prekeys::Digest::parse(root));
     let asked = retry::Received::parse(root).ok().and_then(|asked| asked.keys?.ok());
-    let fetched = prekeys::parse_fetched(root).unwrap_or_default().into_iter().filter_map(|(_, bundle)| bundle.ok());
+    let fetched =
+        prekeys::parse_fetched(root).unwrap_or_default().into_iter().filter_map(|(_, bundle)| bundle.ok());
     for bundle in fetched.chain(asked) {
         let signed = &bundle.signed_prekey;
         let good = PreKeyBundle::new(
@@ -210,7 +218,10 @@ pub fn bundles(data: &[u8]) {
 /// `adv`: device identities, their containers and key index lists (02 §2).
 pub fn adv(data: &[u8]) {
     let key = DEVICE.identity.public();
-    assert!(companion::verify(data, &AdvSecret::new([1; 32]), key, None).is_err(), "a container nobody has made");
+    assert!(
+        companion::verify(data, &AdvSecret::new([1; 32]), key, None).is_err(),
+        "a container nobody has made"
+    );
     let _ = (verify::device(data, key, Some(key)), verify::device(data, key, None));
     if let Ok(offer) = verify::Offer::parse(data) {
         let _ = offer.accept(data, key);

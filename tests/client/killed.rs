@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use palomar::client::send::SendOutcome;
 use palomar::client::Event;
+use palomar::client::send::SendOutcome;
 use palomar::store::StoreError;
 use palomar::wire::Jid;
 
@@ -110,7 +110,11 @@ async fn killed_at_every_step(new_sessions: bool) {
         admin.wait_text(BERT, &text_out, Duration::from_secs(60)).await.unwrap();
         world.clock.sleep(Duration::from_secs(2)).await;
         books.take(&anna).await;
-        assert_eq!(books.0.get(&text_in).map(Vec::len), Some(1), "step {steps}: {text_in} lost or shown twice");
+        assert_eq!(
+            books.0.get(&text_in).map(Vec::len),
+            Some(1),
+            "step {steps}: {text_in} lost or shown twice"
+        );
         rounds += 1;
         if !failed {
             break;

@@ -341,11 +341,14 @@ fn debug_of_a_pairing_event_shows_neither_qr_text_nor_code() {
         format!("{:?}", PairEvent::QrCode { text: text.clone(), valid_for }),
         format!("{:?}", PairEvent::PairingCode { code: code.clone(), valid_for }),
         format!("{:?}", PairEvent::PasskeyConfirm { code: code.clone(), within: valid_for }),
-        format!("{:?}", Command::Code {
-            phone: Jid::pn("15550003333").unwrap(),
-            custom: Some(code.clone()),
-            reply: tokio::sync::oneshot::channel().0,
-        }),
+        format!(
+            "{:?}",
+            Command::Code {
+                phone: Jid::pn("15550003333").unwrap(),
+                custom: Some(code.clone()),
+                reply: tokio::sync::oneshot::channel().0,
+            }
+        ),
     ];
     assert!(shown.iter().all(|shown| !shown.contains(&text) && !shown.contains("1234")), "{shown:?}");
 }

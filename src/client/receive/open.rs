@@ -7,8 +7,8 @@ use crate::client::receive::env::{Effect, Env};
 use crate::crypto::sha256;
 use crate::signal::adv::verify::{self, DeviceIdentity};
 use crate::signal::{
-    Decrypted, IdentityKey, OpenedBy, PreKeySignalMessage, Receive, RetryReason, SenderKeyMessage, SignalError,
-    SignalMessage,
+    Decrypted, IdentityKey, OpenedBy, PreKeySignalMessage, Receive, RetryReason, SenderKeyMessage,
+    SignalError, SignalMessage,
 };
 use crate::stanza::message::{Enc, Incoming, Source};
 use crate::stanza::outgoing::Cipher;
@@ -166,12 +166,7 @@ fn vouch(
 }
 
 /// An account key that is not the stored identity of device 0 is a changed identity of the phone (04 §11.2).
-fn vouched_by(
-    tx: &mut Tx<'_>,
-    env: &Env,
-    device: &Jid,
-    vouched: &DeviceIdentity,
-) -> Result<(), NotOpened> {
+fn vouched_by(tx: &mut Tx<'_>, env: &Env, device: &Jid, vouched: &DeviceIdentity) -> Result<(), NotOpened> {
     let phone = address::canonical(tx, &device.to_user())?;
     if identity::stored(tx, &phone)?.is_none_or(|known| known == vouched.account_key) {
         return Ok(());

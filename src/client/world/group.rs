@@ -108,8 +108,7 @@ async fn proves_04_22_19_of_a_skmsg_that_fails_beside_a_pkmsg_the_key_stays_and_
 async fn proves_04_22_17_sender_keys_of_a_former_identity_open_until_the_first_distribution_of_the_new_one() {
     let world = World::new();
     let (a, b) = (world.account(1), world.account(2));
-    let (a0, _b0, b1) =
-        (world.device(&a, 0).await, world.device(&b, 0).await, world.device(&b, 1).await);
+    let (a0, _b0, b1) = (world.device(&a, 0).await, world.device(&b, 0).await, world.device(&b, 1).await);
     b1.messaging.send_text(&a0.lid, "hello", "hello").await.unwrap();
     world.settle().await;
     let mut old = SenderKey::generate(&mut os_rng());
