@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod crypto;
+pub mod media;
 pub mod noise;
 pub mod signal;
 pub mod stanza;

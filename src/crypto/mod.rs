@@ -8,6 +8,7 @@ mod cipher;
 pub(crate) mod count;
 mod dh;
 mod hash;
+mod stream;
 pub mod xeddsa;
 
 pub use cipher::{
@@ -16,6 +17,7 @@ pub use cipher::{
 };
 pub use dh::{KeyPair, LowOrderPoint, PublicKey, SharedSecret};
 pub use hash::{hkdf_sha256, hmac_sha256, md5, pbkdf2_sha256, sha1, sha256, sha256_parts, sha512_parts};
+pub use stream::{CbcOpen, CbcSeal, HmacStream, Sha256Stream, hmac_sha512_32, pkcs7_length};
 
 use rand_core::CryptoRng;
 
