@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::rules::Mode;
 use crate::clock::UnixMillis;
 
 /// How strictly clients are judged (09 §1).
@@ -79,7 +80,7 @@ macro_rules! from_kebab {
         }
     )*};
 }
-from_kebab!(Profile, CertMode, IkMode);
+from_kebab!(Profile, CertMode, IkMode, PhoneMode, FailOn, Mode);
 
 /// Where the world's time comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -115,6 +116,31 @@ pub struct JudgeTables {
     pub schema: Option<PathBuf>,
     /// Enums of the schema.
     pub enums: Option<PathBuf>,
+}
+
+/// How the operating rules (R1 to R14) begin; PUT `/v1/rules` changes them later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OperatingRules {
+    /// As 09 §1 says of the profile: what `palomar sim run` does.
+    OfProfile,
+    /// Off: what a simulator inside a program begins with, since tests of throughput and crashes break them on purpose.
+    #[default]
+    Off,
+    /// All of them in this mode.
+    All(Mode),
+}
+
+/// Which violations make `sim_exit_code`, and that of `palomar sim run`, 1 (09 §23).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailOn {
+    /// Any.
+    #[default]
+    Report,
+    /// Those of rules in mode `enforce`, and protocol faults.
+    Enforce,
+    /// Those of severity `critical`.
+    Critical,
 }
 
 /// The configuration of one simulator. A listener whose address is `None` is off.
@@ -162,8 +188,16 @@ pub struct SimConfig {
     pub companions_max: usize,
     /// A device list that the asker holds already is left out of a usync answer (09 §10.1).
     pub usync_delta: bool,
+    /// More usync queries of an account in a minute get error 429 (09 §10.1).
+    pub usync_per_min: Option<usize>,
+    /// Groups that clients make are LID addressed (09 §14).
+    pub lid_only_groups: bool,
     /// Who plays the phones.
     pub phones: PhoneMode,
+    /// How the operating rules begin.
+    pub operating_rules: OperatingRules,
+    /// Which violations make `sim_exit_code` 1.
+    pub fail_on: FailOn,
     /// What clients are judged by.
     pub judge: JudgeTables,
 }
@@ -194,7 +228,11 @@ impl Default for SimConfig {
             compress_above: None,
             companions_max: 4,
             usync_delta: false,
+            usync_per_min: None,
+            lid_only_groups: false,
             phones: PhoneMode::Real,
+            operating_rules: OperatingRules::Off,
+            fail_on: FailOn::Report,
             judge: JudgeTables::default(),
         }
     }

@@ -215,6 +215,7 @@ fn info(
         seed: config.seed,
         clock,
         profile: config.profile,
+        fail_on: config.fail_on,
         stanza_table: None,
     })
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::FailOn;
+use super::rules::{Mode, Rules};
 use crate::clock::UnixMillis;
 
 /// How grave a violation is.
@@ -88,6 +90,17 @@ impl Violations {
         self.items.iter().filter(|item| item.code == code).map(|item| item.count).sum()
     }
 
+    /// How many count under `--fail-on` (09 §23).
+    #[must_use]
+    pub fn counted(&self, fail_on: FailOn, rules: &Rules) -> u64 {
+        let counts = |item: &&Violation| match fail_on {
+            FailOn::Report => true,
+            FailOn::Enforce => item.rule == "R15" || rules.mode(&item.rule) == Some(Mode::Enforce),
+            FailOn::Critical => item.severity == Severity::Critical,
+        };
+        self.items.iter().filter(counts).map(|item| item.count).sum()
+    }
+
     /// Those of one account.
     #[must_use]
     pub fn of(&self, account: &str) -> Self {
@@ -116,7 +129,7 @@ impl Violations {
             account: fault.account.map(str::to_owned),
             connection: fault.connection,
             code: fault.code.to_owned(),
-            rule: if shape { "R17" } else { "R15" }.to_owned(),
+            rule: rule_of(fault.code).to_owned(),
             severity,
             count: 1,
             first_ms: now,
@@ -124,6 +137,29 @@ impl Violations {
             detail: fault.detail,
             sample: fault.sample,
         });
+    }
+}
+
+/// The rule that a code belongs to.
+fn rule_of(code: &str) -> &'static str {
+    match code {
+        "parallel-connects" => "R1",
+        "login-spacing" => "R2",
+        "reconnect-storm" => "R3",
+        "rate-soft" | "rate-hard" => "R4",
+        "cold-outreach" => "R5",
+        "cooldown-login" => "R6",
+        "double-link" => "R7",
+        "connections-per-source" => "R8",
+        "retry-excess" => "R9",
+        "usync-rate" => "R10",
+        "bulk-identical" => "R11",
+        "group-rate" => "R12",
+        "synchronised-fleet" => "R13",
+        "always-online" => "R14",
+        "restriction-ignored" | "challenge-answered" | "restriction-poll" => "R16",
+        "stanza-unlike" | "payload-unlike" => "R17",
+        _ => "R15",
     }
 }
 

@@ -1,10 +1,13 @@
 //! `sim run`, `sim pki`, `sim deviations`: the simulator as a program of its own.
 
+mod script;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use palomar::sim::{CertMode, IkMode, JudgeTables, Profile, SimConfig, Simulator, StartError};
+use palomar::sim::{CertMode, ClockMode, FailOn, IkMode, JudgeTables, Mode, OperatingRules, PhoneMode, Profile, SimConfig, Simulator, StartError};
 use palomar::stanza::judge::{Deviation, Deviations};
 use serde_json::json;
 
@@ -88,15 +91,64 @@ pub struct RunArgs {
     /// Accept --listen addresses that are not loopback ones
     #[arg(long)]
     i_know_this_is_not_loopback: bool,
-    /// Which violations make the exit code 1: report (any), critical
+    /// Which violations make the exit code 1: report (any), enforce (of rules that are enforced), critical
     #[arg(long, value_name = "WHICH", default_value = "report")]
     fail_on: FailOn,
+    /// The operating rules (09 section 23): off, report, enforce; by default as the profile says
+    #[arg(long, value_name = "MODE")]
+    rules: Option<Mode>,
+    /// The world's time: real, or virtual (from 2026-08-06, or from UNIX seconds given as virtual:UNIX); POST
+    /// /v1/clock moves it on
+    #[arg(long, value_name = "CLOCK", default_value = "real", value_parser = clock)]
+    clock: ClockMode,
+    /// Clients below this version get failure 405
+    #[arg(long, value_name = "A.B.C", value_parser = version)]
+    min_version: Option<[u32; 3]>,
+    /// Compress stanzas above N bytes
+    #[arg(long, value_name = "N")]
+    compress: Option<usize>,
+    /// Whether each login gets edge routing
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    edge_routing: bool,
+    /// Ping clients every N seconds
+    #[arg(long, value_name = "N")]
+    server_ping: Option<u64>,
+    /// Leave a device list that the asker has out of usync answers
+    #[arg(long)]
+    usync_delta: bool,
+    /// More than N usync queries a minute of one account get error 429
+    #[arg(long, value_name = "N")]
+    usync_throttle: Option<usize>,
+    /// Put the account signature key into key bundles
+    #[arg(long)]
+    bundle_account_key: bool,
+    /// New groups are LID addressed
+    #[arg(long)]
+    lid_only_group: bool,
+    /// Who plays the phones: real, or stub (takes everything, sends nothing)
+    #[arg(long, value_name = "WHO", default_value = "real")]
+    phones: PhoneMode,
+    /// Run these admin calls, one JSON object a line, and end; fails at the first that answers otherwise than it says
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum FailOn {
-    Report,
-    Critical,
+/// Where a virtual clock begins unless told otherwise, Unix seconds.
+const VIRTUAL_START: i64 = 1_786_000_000;
+
+fn clock(text: &str) -> Result<ClockMode, String> {
+    let start = match text.split_once(':') {
+        None if text == "real" => return Ok(ClockMode::Real),
+        None if text == "virtual" => VIRTUAL_START,
+        Some(("virtual", seconds)) => seconds.parse().map_err(|_| "UNIX seconds follow virtual:".to_owned())?,
+        _ => return Err("real, virtual, or virtual:UNIX".to_owned()),
+    };
+    Ok(ClockMode::Virtual { start: start.saturating_mul(1000) })
+}
+
+fn version(text: &str) -> Result<[u32; 3], String> {
+    let parts: Result<Vec<u32>, _> = text.split('.').map(str::parse).collect();
+    parts.ok().and_then(|parts| parts.try_into().ok()).ok_or_else(|| "three numbers, such as 2.3000.1".to_owned())
 }
 
 /// Options of `sim pki`.
@@ -127,6 +179,18 @@ impl RunArgs {
             state_dir: self.state.clone(),
             hold_until_active: self.hold_until_active,
             auto_accounts: self.auto_accounts,
+            fail_on: self.fail_on,
+            operating_rules: self.rules.map_or(OperatingRules::OfProfile, OperatingRules::All),
+            clock: self.clock,
+            min_version: self.min_version,
+            compress_above: self.compress,
+            edge_routing: self.edge_routing,
+            server_ping: self.server_ping.map(Duration::from_secs),
+            usync_delta: self.usync_delta,
+            usync_per_min: self.usync_throttle,
+            bundle_account_key: self.bundle_account_key,
+            lid_only_groups: self.lid_only_group,
+            phones: self.phones,
             judge: JudgeTables {
                 stanzas: self.stanza_table.clone(),
                 schema: self.schema_table.clone(),
@@ -141,10 +205,35 @@ impl RunArgs {
 pub async fn run(args: &RunArgs, output: Output, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let simulator = start(args.config()).await?;
     announce(&simulator, output)?;
-    stop.await;
+    let scripted = match &args.script {
+        Some(file) => scripted(&simulator, file, args.admin_token.as_deref(), output).await,
+        None => {
+            stop.await;
+            Ok(())
+        }
+    };
     let violations = simulator.admin().violations().await;
+    let counted = violations.counted(args.fail_on, &simulator.admin().rules().await);
     simulator.stop().await.map_err(|e| Failure::failed(e.to_string()))?;
-    report(&violations, args.fail_on, output)
+    report(&violations, counted, output)?;
+    scripted
+}
+
+async fn scripted(
+    simulator: &Simulator,
+    file: &Path,
+    token: Option<&str>,
+    output: Output,
+) -> Result<(), Failure> {
+    let admin = simulator.admin().info().admin.ok_or_else(|| Failure::usage("a script needs the admin API"))?;
+    script::run(file, admin, token, |answered| {
+        let text = format!("line {}: {} -> {}", answered.line, answered.call, answered.status);
+        let value = json!({
+            "event": "called", "line": answered.line, "call": answered.call, "status": answered.status,
+        });
+        output.line(text, &value);
+    })
+    .await
 }
 
 async fn start(config: SimConfig) -> Result<Simulator, Failure> {
@@ -190,12 +279,7 @@ fn announce(simulator: &Simulator, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn report(violations: &palomar::sim::Violations, fail_on: FailOn, output: Output) -> Result<(), Failure> {
-    let critical = |item: &&palomar::sim::Violation| item.severity == palomar::sim::Severity::Critical;
-    let counted = match fail_on {
-        FailOn::Report => violations.total(),
-        FailOn::Critical => violations.items().iter().filter(critical).map(|item| item.count).sum(),
-    };
+fn report(violations: &palomar::sim::Violations, counted: u64, output: Output) -> Result<(), Failure> {
     for item in violations.items() {
         let account = item.account.as_deref().unwrap_or("-");
         let text = format!("violation {} x{} by {account}: {}", item.code, item.count, item.detail);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Admin;
 use super::types::{AccountInfo, AdminError, Kick, Linked, Sent};
 use crate::sim::config::CertMode;
-use crate::sim::rules::Rules;
+use crate::sim::rules::{Rules, RulesError};
 use crate::sim::seam::{Corrupt, PhoneCommand, PhoneContent};
 use crate::sim::world::{Ban, DeviceRef, NewAccount, Outcome};
 use crate::stanza::judge::payload::Envelope;
@@ -84,7 +84,13 @@ impl Admin {
         let outcome = self.shared.wait(PAIRING_WITHIN, |world| world.ops.remove(&op)).await;
         match outcome {
             Some(Outcome::Paired { jid }) => self.linked(number, &jid),
-            Some(Outcome::PairFailed { code, text }) => Err(pairing_error(&code, &text)),
+            Some(Outcome::PairFailed { code, text }) => {
+                let mut error = pairing_error(&code, &text);
+                if error.code == "cooldown" {
+                    error.retry_after_s = Some(self.shared.look(|world| world.cooldown_rest_s(number)));
+                }
+                Err(error)
+            }
             Some(_) => Err(AdminError::new("device-error", "the phone answered something else")),
             None => Err(AdminError::new("timeout", "the companion did not answer")),
         }
@@ -381,9 +387,20 @@ impl Admin {
         self.shared.with(|world| world.reset(keep_accounts));
     }
 
-    /// Changes the modes of rules; those not named stay.
-    pub async fn set_rules(&self, rules: Rules) {
-        self.shared.with(|world| world.rules.merge(rules));
+    /// Changes rules.
+    pub async fn change_rules(&self, change: impl FnOnce(&mut Rules)) {
+        self.shared.with(|world| change(&mut world.rules));
+    }
+
+    /// Changes what this names (`{"R4":{"mode":"off"}}`); everything else stays.
+    ///
+    /// # Errors
+    /// `unknown-field`, `bad-body`.
+    pub async fn merge_rules(&self, change: &serde_json::Value) -> Result<()> {
+        self.shared.with(|world| world.rules.merge(change)).map_err(|error| {
+            let code = if matches!(error, RulesError::UnknownField(_)) { "unknown-field" } else { "bad-body" };
+            AdminError::new(code, error.to_string())
+        })
     }
 
     /// What the stanza judge has said so far, device by device (the shape of GET `/v1/judge`, 09 §21, and how often
@@ -417,6 +434,8 @@ impl Admin {
 fn pairing_error(code: &str, text: &str) -> AdminError {
     let admin = match (code, text) {
         (_, "ref-expired") => "ref-expired",
+        (_, "cooldown") => "cooldown",
+        (_, "double-link") => "companion-limit",
         (_, "pub-key-mismatch") => "pub-key-mismatch",
         ("404", _) => "ref-unknown",
         ("409", _) => "companion-limit",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::clock::UnixMillis;
-use crate::sim::config::Profile;
+use crate::sim::config::{FailOn, Profile};
 use crate::sim::seam::PhoneError;
 use crate::sim::shapes::StanzaTable;
 use crate::sim::world::Refusal;
@@ -21,11 +21,14 @@ pub struct AdminError {
     pub code: String,
     /// What happened, in words.
     pub message: String,
+    /// With `cooldown`: after how many seconds it may be tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<i64>,
 }
 
 impl AdminError {
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into() }
+        Self { code: code.to_owned(), message: message.into(), retry_after_s: None }
     }
 
     pub(crate) fn refused(refusal: Refusal) -> Self {
@@ -80,6 +83,8 @@ pub struct Info {
     pub clock: &'static str,
     /// The run's profile.
     pub profile: Profile,
+    /// Which violations make the exit code 1.
+    pub fail_on: FailOn,
     /// The table that stanzas are judged by.
     pub stanza_table: Option<StanzaTable>,
 }

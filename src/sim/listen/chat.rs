@@ -42,7 +42,7 @@ enum End {
 
 /// Serves one client from the upgrade to its end.
 pub(crate) async fn serve<S: Stream>(shared: Arc<Shared>, stream: S, source: String) {
-    let Some((mut socket, peer)) = upgrade::upgrade(shared.clock, stream, source).await else { return };
+    let Some((mut socket, peer)) = upgrade::upgrade(&shared, stream, source).await else { return };
     let (id, out) = shared.with(|world| world.connect(peer));
     let plan = plan(&shared, id);
     let handshake = tokio::select! {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::{HeaderMap, StatusCode};
+use tokio_tungstenite::tungstenite::http::header::RETRY_AFTER;
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use super::Stream;
-use crate::clock::Clock;
+use crate::sim::shared::Shared;
 use crate::sim::world::Peer;
 
 const PATH: &str = "/ws/chat";
@@ -18,7 +19,7 @@ const WITHIN: Duration = Duration::from_secs(20);
 
 /// Completes the upgrade; `None` if the client is none of ours.
 pub(super) async fn upgrade<S: Stream>(
-    clock: Clock,
+    shared: &Shared,
     stream: S,
     source: String,
 ) -> Option<(WebSocketStream<S>, Peer)> {
@@ -27,16 +28,26 @@ pub(super) async fn upgrade<S: Stream>(
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE))
         .read_buffer_size(8 << 10);
-    let accept = accept_hdr_async_with_config(stream, Check(&mut peer), Some(config));
+    let mut admitted = false;
+    let check = Check { peer: &mut peer, admitted: &mut admitted, shared };
+    let accept = accept_hdr_async_with_config(stream, check, Some(config));
     let socket = tokio::select! {
         biased;
-        socket = accept => socket.ok()?,
-        () = clock.sleep(WITHIN) => return None,
+        socket = accept => socket.ok(),
+        () = shared.clock.sleep(WITHIN) => None,
     };
-    Some((socket, peer))
+    if socket.is_none() && admitted {
+        shared.with(|world| world.upgraded(&peer.source));
+    }
+    Some((socket?, peer))
 }
 
-struct Check<'a>(&'a mut Peer);
+struct Check<'a> {
+    peer: &'a mut Peer,
+    /// The world counts the attempt until it is a connection.
+    admitted: &'a mut bool,
+    shared: &'a Shared,
+}
 
 impl Callback for Check<'_> {
     // The error type is the WebSocket library's.
@@ -48,11 +59,18 @@ impl Callback for Check<'_> {
             return Err(refused);
         }
         let headers = request.headers();
-        self.0.origin = text(headers, "origin");
-        self.0.user_agent = text(headers, "user-agent");
+        self.peer.origin = text(headers, "origin");
+        self.peer.user_agent = text(headers, "user-agent");
         if let Some(source) = text(headers, "x-sim-source") {
-            self.0.source = source;
+            self.peer.source = source;
         }
+        if let Err(seconds) = self.shared.with(|world| world.admit(&self.peer.source)) {
+            let mut refused = ErrorResponse::new(Some("too many attempts at once".to_owned()));
+            *refused.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            return Err(refused);
+        }
+        *self.admitted = true;
         Ok(response)
     }
 }

@@ -97,6 +97,8 @@ pub(crate) struct Account {
     /// LIDs.
     pub blocked: BTreeSet<String>,
     pub ban: Option<Ban>,
+    /// When a rule's ban ends by itself.
+    pub ban_until: Option<UnixMillis>,
     pub phone: Tracked<Box<dyn Phone>>,
     pub phone_rng: SimRng,
     pub phone_online: bool,

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::World;
 use super::account::DeviceRef;
+use super::limits::LastEnd;
 use super::pairing::Registration;
 use super::timers::Timer;
 use crate::clock::UnixMillis;
@@ -62,6 +63,8 @@ pub(crate) enum State {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub device: DeviceRef,
+    /// When it logged in.
+    pub since_ms: UnixMillis,
     pub passive: bool,
     /// Live traffic may flow: after `active`, or from a login with `passive=false` on.
     pub active: bool,
@@ -106,6 +109,8 @@ pub(crate) struct Connection {
     pub last_out: Option<String>,
     /// The ClientPayload, as it came.
     pub payload: Vec<u8>,
+    /// The server has ended it without a word.
+    pub dropped: bool,
     pub bytes: Arc<Bytes>,
 }
 
@@ -146,6 +151,13 @@ impl Connection {
         }
     }
 
+    pub fn registration(&self) -> Option<&Registration> {
+        match &self.state {
+            State::Registering(registration) => Some(registration),
+            _ => None,
+        }
+    }
+
     pub fn registration_mut(&mut self) -> Option<&mut Registration> {
         match &mut self.state {
             State::Registering(registration) => Some(registration),
@@ -157,6 +169,7 @@ impl Connection {
 impl World {
     /// A client has upgraded to WebSocket. What the world has to say to it comes out of the receiver.
     pub(crate) fn connect(&mut self, peer: Peer) -> (ConnectionId, mpsc::Receiver<Out>) {
+        self.upgraded(&peer.source);
         self.next_connection += 1;
         let id = self.next_connection;
         let (sender, receiver) = mpsc::channel(WRITE_QUEUE);
@@ -174,6 +187,7 @@ impl World {
             last_in: None,
             last_out: None,
             payload: Vec::new(),
+            dropped: false,
             bytes: Arc::default(),
         };
         self.connections.insert(id, connection);
@@ -191,7 +205,7 @@ impl World {
     pub(crate) fn disconnected(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(&id) else { return };
         match connection.state {
-            State::Online(session) => self.session_ended(id, &session),
+            State::Online(session) => self.session_ended(id, &session, connection.dropped),
             State::Registering(registration) => self.registration_ended(id, &registration),
             State::Handshake | State::Closing => self.forget_connection(id),
         }
@@ -216,6 +230,9 @@ impl World {
     }
 
     pub(crate) fn out(&mut self, id: ConnectionId, out: Out) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.dropped |= matches!(out, Out::Reset | Out::HalfOpen | Out::Close(_));
+        }
         if let Some(held) = &mut self.held {
             held.push((id, out));
         } else if let Some(connection) = self.connections.get(&id) {
@@ -262,7 +279,7 @@ impl World {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let before = std::mem::replace(&mut connection.state, State::Closing);
         match before {
-            State::Online(session) => self.session_ended(id, &session),
+            State::Online(session) => self.session_ended(id, &session, true),
             State::Registering(registration) => self.registration_ended(id, &registration),
             State::Handshake | State::Closing => {}
         }
@@ -284,7 +301,9 @@ impl World {
         }
     }
 
-    fn session_ended(&mut self, id: ConnectionId, session: &Session) {
+    fn session_ended(&mut self, id: ConnectionId, session: &Session, by_server: bool) {
+        let lived_ms = self.now_ms - session.since_ms;
+        self.note_end(&session.device, LastEnd { lived_ms, by_server });
         if let Some(device) = self.device_mut(&session.device)
             && device.connection == Some(id)
         {

@@ -91,8 +91,9 @@ impl World {
             create.find_all("participant").filter_map(|participant| participant.jid("jid")).collect();
         let members: Vec<String> =
             members.iter().filter_map(|jid| self.resolve(jid)).map(|at| at.number).collect();
+        let addressing = if self.config.lid_only_groups { Namespace::Lid } else { Namespace::Pn };
         let id = self
-            .new_group(&origin.device.number, subject, &members, Namespace::Pn)
+            .new_group(&origin.device.number, subject, &members, addressing)
             .ok_or(Refusal::BAD_REQUEST)?;
         Ok(self.groups.get(&id).map(|group| self.group_node(group)).into_iter().collect())
     }

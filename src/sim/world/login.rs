@@ -26,8 +26,13 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    const fn new(reason: u16) -> Self {
+    pub(crate) const fn new(reason: u16) -> Self {
         Self { reason, ban: None }
+    }
+
+    /// A temporary ban.
+    pub(crate) const fn banned(code: u16, expire: u64) -> Self {
+        Self { reason: 402, ban: Some((code, expire)) }
     }
 
     fn of(ban: &Ban) -> Self {
@@ -101,8 +106,12 @@ impl World {
         noise: PublicKey,
         version: Option<[u32; 3]>,
     ) -> Result<(), Failure> {
+        self.lift_ended_ban(&at.number);
         let pairing = self.device(at).and_then(|device| device.pairing.as_ref());
-        let Some(pairing) = pairing.filter(|_| at.device != 0) else { return Err(Failure::new(401)) };
+        let Some(pairing) = pairing.filter(|_| at.device != 0) else {
+            self.judge_dead_login(id, &at.number);
+            return Err(Failure::new(401));
+        };
         if pairing.noise != *noise.as_bytes() {
             let detail = format!("login as {}:{}", at.number, at.device);
             self.connection_fault(id, "noise-static-changed", detail);
@@ -116,7 +125,7 @@ impl World {
         {
             return Err(Failure::new(405));
         }
-        Ok(())
+        self.judge_login(id, at)
     }
 
     fn welcome(&mut self, id: ConnectionId, at: DeviceRef, passive: bool) {
@@ -126,6 +135,7 @@ impl World {
         }
         let session = Session {
             device: at.clone(),
+            since_ms: self.now_ms,
             passive,
             active: !passive,
             backlog: Backlog::default(),

@@ -12,6 +12,7 @@
 //! | `groups`, `group_settings` | groups |
 //! | `notify` | notifications |
 //! | `phones` | the phones' side of the seam |
+//! | `limits` | operating rules |
 //! | `stats` | counters |
 //! | `snapshot`, `tracked` | `--state` |
 
@@ -23,6 +24,7 @@ mod groups;
 mod iq;
 mod judge;
 mod keys;
+mod limits;
 mod login;
 mod notify;
 mod offline;
@@ -78,6 +80,7 @@ pub(crate) struct World {
     pub rules: Rules,
     pub shapes: Shapes,
     pub stats: stats::Stats,
+    limits: limits::Limits,
     pub server: ServerIdentity,
     pub ops: BTreeMap<u64, Outcome>,
     lids: BTreeMap<String, String>,
@@ -102,7 +105,7 @@ impl World {
     pub fn new(config: SimConfig, now_ms: UnixMillis) -> Self {
         let seed = config.seed;
         let traffic = Traffic::new(config.profile != Profile::Bench);
-        let rules = Rules::of(config.profile);
+        let rules = Rules::of(config.profile, config.operating_rules);
         Self {
             now_ms,
             accounts: Accounts::default(),
@@ -112,6 +115,7 @@ impl World {
             rules,
             shapes: Shapes::default(),
             stats: stats::Stats::default(),
+            limits: limits::Limits::default(),
             server: ServerIdentity::new(seed),
             ops: BTreeMap::new(),
             lids: BTreeMap::new(),
@@ -163,6 +167,7 @@ impl World {
             Timer::Unanswered { device, entry, connection } => self.unanswered(&device, entry, connection),
             Timer::Idle(id) => self.idle(id),
             Timer::Ping(id) => self.server_ping(id),
+            Timer::AlwaysOnline(number, since) => self.always_online(&number, since),
         }
     }
 

@@ -38,6 +38,7 @@ impl World {
         let banned = ban.is_some();
         if let Some(account) = self.accounts.get_mut(number) {
             account.ban = ban;
+            account.ban_until = None;
         }
         if banned {
             let how = if stream_error.is_some() { Kick::StreamError } else { Kick::Close };

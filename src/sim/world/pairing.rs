@@ -7,7 +7,7 @@ use prost::Message;
 pub(crate) use code::Hello;
 
 use super::account::{Device, Pairing, SignedList};
-use super::connection::State;
+use super::connection::{Connection, State};
 use super::iq::{Refusal, Reply, child_bytes, text_of};
 use super::timers::Timer;
 use super::unlink::{required, signed_list};
@@ -137,6 +137,12 @@ impl World {
             return Err(Refusal::BAD_REQUEST);
         }
         let id = self.take_ref(&text, &key)?;
+        if self.judge_cooldown(&origin.device.number, id).is_err() {
+            return Err(Refusal { code: 429, text: "cooldown" });
+        }
+        if let Some(registration) = self.connections.get(&id).and_then(Connection::registration) {
+            self.refuses_double_link(&origin.device.number, (&registration.os, registration.platform_type))?;
+        }
         let account = self.accounts.get_mut(&origin.device.number).ok_or(Refusal::ITEM_NOT_FOUND)?;
         if account.companions().count() >= account.companions_max {
             return Err(Refusal::CONFLICT);
@@ -251,6 +257,7 @@ impl World {
         ];
         self.reply(phone, &pending.request, Ok(result));
         self.end_with(id, Some(Node::new("stream:error").attr("code", "515")), CLOSE_AFTER_515_MS);
+        self.judge_double_link(id, &pending.at);
     }
 
     pub(crate) fn pairing_timed_out(&mut self, id: ConnectionId) {

@@ -125,6 +125,7 @@ impl World {
             privacy: BTreeMap::new(),
             blocked: Default::default(),
             ban: None,
+            ban_until: None,
             phone: Tracked::new(phone),
             phone_rng: seed::stream(self.config.seed, "phone", &number),
             phone_online: new.phone_online.unwrap_or(true),
@@ -336,7 +337,15 @@ impl World {
             PhoneEvent::SendFailed { op, reason } => {
                 self.ops.insert(op, Outcome::SendFailed { reason });
             }
-            PhoneEvent::Inbox(item) => account.inbox.push(*item),
+            PhoneEvent::Inbox(item) => {
+                let read = item.text.clone().filter(|_| item.device != 0 && !item.own_copy);
+                let author = item.from.clone();
+                account.inbox.push(*item);
+                let author = author.parse().ok().and_then(|jid: Jid| self.resolve(&jid));
+                if let (Some(text), Some(author)) = (read, author) {
+                    self.judge_text(&author.number, number, &text);
+                }
+            }
             PhoneEvent::Opened(opened) => self.judge_opened(number, *opened),
             PhoneEvent::Acked { id, error } => outbox(account, &id, &mut |item| {
                 item.ack = Some(OutboxAck { t: now, error: error.clone() });

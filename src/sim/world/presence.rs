@@ -46,9 +46,11 @@ impl World {
         if !account.available {
             account.last_seen = now;
         }
-        if before == account.available {
+        let now_available = account.available;
+        if before == now_available {
             return;
         }
+        self.note_presence(&at.number, now_available);
         let watchers: Vec<(ConnectionId, String)> = self
             .sessions()
             .filter(|(_, session)| session.watching.contains(&at.number))

@@ -166,6 +166,10 @@ impl World {
         let jid =
             if receipt.to.is_user() { Some(receipt.to.clone()) } else { receipt.node.jid("participant") };
         let Some(sender) = jid.and_then(|jid| self.resolve(&jid)) else { return };
+        let excess: Vec<bool> = receipt.ids.iter().map(|id| self.judge_retry(origin, id, &sender)).collect();
+        if excess.contains(&true) {
+            return;
+        }
         for id in &receipt.ids {
             self.retries.note(&sender, id, &origin.device, self.now_ms);
         }

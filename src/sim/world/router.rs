@@ -74,6 +74,14 @@ impl World {
             self.write_ack(origin, ack);
             return Ok(None);
         }
+        let peer = incoming.node.str("category").as_deref() == Some("peer");
+        if let Some(target) = &resend {
+            if self.judge_retry(origin, &incoming.id, target) {
+                return Ok(Some(None));
+            }
+        } else if !peer {
+            self.judge_message_rate(origin)?;
+        }
         let strict = self.is_strict(&origin.device.number);
         if let Some(objection) = self.check_framing(origin, &incoming.copies) {
             self.refuse(origin, strict, objection)?;
@@ -179,6 +187,7 @@ impl World {
         let Some(peer) = self.resolve(&incoming.to).map(|at| at.number) else {
             return Err(Objection::new(404, "", ""));
         };
+        self.judge_outreach(origin, &peer)?;
         self.check_token(origin, incoming, &peer)?;
         let strict = self.is_strict(&origin.device.number);
         if let Some(objection) = self.check_fan_out(origin, &incoming.to, &incoming.copies) {
@@ -200,6 +209,7 @@ impl World {
         let namespace = Namespace::of(&incoming.to);
         self.acquainted(&origin.device.number, &peer, namespace);
         self.acquainted(&peer, &origin.device.number, namespace);
+        self.note_written(&origin.device.number, &peer);
         Ok(Routed { targets, phash })
     }
 

@@ -14,7 +14,7 @@ use crate::proto::{
 use crate::signal::adv::{self, AdvSecret};
 use crate::signal::qr::Qr;
 use crate::sim::config::{Profile, SimConfig};
-use crate::sim::rules::{Mode, Rule, Rules};
+use crate::sim::rules::Mode;
 use crate::sim::seam::PhoneCommand;
 use crate::sim::seed::{self, SimRng};
 use crate::sim::state::Mirror;
@@ -46,7 +46,7 @@ impl Lab {
         change(&mut config);
         let mut world = World::new(config, START);
         // The companions of these tests write no more than the server looks at.
-        world.rules.merge(Rules { protocol_faults: None, shapes: Some(Rule { mode: Mode::Off }) });
+        world.rules.shapes.mode = Mode::Off;
         Self { world }
     }
 
@@ -202,8 +202,24 @@ impl Companion {
         lab.world.stanza(self.connection, answer);
     }
 
+    /// Another connection than its own.
+    pub fn take_over(&mut self, connection: ConnectionId, out: mpsc::Receiver<Out>) {
+        (self.connection, self.out) = (connection, out);
+    }
+
+    pub fn active(&mut self, lab: &mut Lab) {
+        self.iq(lab, "passive", "set", Node::new("active"));
+        self.drain();
+    }
+
     /// A new connection with the login payload; what comes first is left to read.
     pub fn login(&mut self, lab: &mut Lab, passive: bool) {
+        self.reconnect(lab);
+        self.log_in(lab, passive);
+    }
+
+    /// The login payload on the present connection.
+    pub fn log_in(&mut self, lab: &mut Lab, passive: bool) {
         let jid = self.jid.clone().unwrap();
         let payload = ClientPayload {
             username: Some(jid.user().parse().unwrap()),
@@ -211,7 +227,6 @@ impl Companion {
             passive: Some(passive),
             ..Default::default()
         };
-        self.reconnect(lab);
         self.hello(lab, &payload);
     }
 

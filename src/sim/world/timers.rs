@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     Idle(ConnectionId),
     /// Ping from the server.
     Ping(ConnectionId),
+    /// An account may have been available since then without a pause.
+    AlwaysOnline(String, UnixMillis),
 }
 
 /// Deadlines in order of time, then of setting.

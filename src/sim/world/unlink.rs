@@ -49,6 +49,9 @@ impl World {
             self.notify_device_change(at, Change::Remove);
         }
         self.counters.forget(at);
+        if !device.driven {
+            self.begin_cooldown(at);
+        }
     }
 
     /// §20 row 7: a new phone with the same number.

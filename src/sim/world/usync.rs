@@ -25,6 +25,10 @@ impl World {
         let protocols: Vec<&Node> = query.nodes().collect();
         let by_lid =
             query.find("contact").is_some_and(|c| c.str("addressing_mode").as_deref() == Some("lid"));
+        let asked = list.nodes().filter(|node| node.tag == "user").count();
+        if self.judge_usync(origin, query.find("contact").is_some(), asked) {
+            return Err(Refusal::RATE_OVERLIMIT);
+        }
         let mut seen = BTreeSet::new();
         let mut users = Vec::new();
         for user in list.nodes().filter(|node| node.tag == "user") {

@@ -429,7 +429,7 @@ async fn violations(State(admin): State<Admin>, Asked(query): Asked<ViolationsQu
         "total": violations.total(),
         "by_code": violations.by_code(),
         "items": violations.items().iter().map(views::violation).collect::<Vec<_>>(),
-        "sim_exit_code": u8::from(violations.total() > 0),
+        "sim_exit_code": u8::from(violations.counted(admin.info().fail_on, &admin.rules().await) > 0),
     }))
 }
 
@@ -443,11 +443,12 @@ async fn rules(State(admin): State<Admin>) -> Answer {
 }
 
 async fn put_rules(State(admin): State<Admin>, body: Bytes) -> Answer {
-    match parse(&body) {
-        Ok(rules) => {
-            admin.set_rules(rules).await;
-            Answer::fields(admin.rules().await)
-        }
+    let merged = match parse::<Value>(&body) {
+        Ok(change) => admin.merge_rules(&change).await,
+        Err(error) => Err(error),
+    };
+    match merged {
+        Ok(()) => Answer::fields(admin.rules().await),
         Err(error) => Answer(Err(error)),
     }
 }

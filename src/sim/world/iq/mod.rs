@@ -93,6 +93,15 @@ impl World {
         }
     }
 
+    /// An error that says more than its code.
+    pub(crate) fn refuse_with(&mut self, origin: &Origin, iq: &Node, error: Node) {
+        let answer = envelope(iq).attr("type", "error").child(error);
+        match origin.connection {
+            Some(id) => self.write(id, answer),
+            None => self.answer_phone(&origin.device, answer),
+        }
+    }
+
     /// `None` where the answer was written already.
     fn answer(&mut self, origin: &Origin, iq: &Node, kind: &str) -> Option<Reply> {
         let xmlns = iq.str("xmlns").unwrap_or_default().into_owned();
@@ -124,6 +133,13 @@ impl World {
             ("md", "set", "link_code_companion_reg") => self.primary_hello(origin, iq),
             ("md", "set", "remove-companion-device") => self.remove_companion(origin, iq)?,
             ("md", "set", "key-index-list") => self.publish_key_index_list(origin, iq),
+            ("w:g2", "set", "create" | "add") => match self.judge_groups(origin, iq, &child) {
+                Some(error) => {
+                    self.refuse_with(origin, iq, error);
+                    return None;
+                }
+                None => self.group_iq(origin, iq, kind, &child),
+            },
             ("w:g2", _, _) => self.group_iq(origin, iq, kind, &child),
             _ => return Some(self.answer_setting(origin, iq, (&xmlns, kind, &child))),
         })
@@ -172,9 +188,13 @@ fn is_stats(iq: &Node) -> bool {
 }
 
 /// The envelope of an answer: `from` is what the request was addressed to.
-fn answer_to(iq: &Node, now_s: i64, reply: Reply) -> Node {
+fn envelope(iq: &Node) -> Node {
     let from = iq.jid("to").filter(|to| !to.user().is_empty() || to.is_group()).unwrap_or_else(Jid::service);
-    let answer = Node::new("iq").attr("from", from).attr("id", iq.str("id").unwrap_or_default().into_owned());
+    Node::new("iq").attr("from", from).attr("id", iq.str("id").unwrap_or_default().into_owned())
+}
+
+fn answer_to(iq: &Node, now_s: i64, reply: Reply) -> Node {
+    let answer = envelope(iq);
     match reply {
         Ok(children) => answer.attr("type", "result").attr("t", now_s.to_string()).children(children),
         Err(refusal) => answer

@@ -39,6 +39,9 @@ impl World {
 
     fn companion_hello(&mut self, id: ConnectionId, stage: &Node) -> Reply {
         let number = self.code_account(stage.jid("jid").ok_or(Refusal::BAD_REQUEST)?)?;
+        if self.judge_cooldown(&number, id).is_err() {
+            return Err(Refusal::RATE_OVERLIMIT);
+        }
         let wrapped: Option<[u8; 80]> =
             child_fixed(stage, "link_code_pairing_wrapped_companion_ephemeral_pub");
         let key: Option<[u8; 32]> = child_fixed(stage, "companion_server_auth_key_pub");

@@ -7,4 +7,5 @@ mod messages;
 mod offline;
 mod pairing;
 mod receipts;
+mod rules;
 mod shapes;

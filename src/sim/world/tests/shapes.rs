@@ -1,15 +1,11 @@
 //! The shapes of what the server sends, and the judge over what clients send (09 §4, §23.1).
 
-use crate::sim::Profile;
-use crate::sim::rules::{Mode, Rule, Rules};
+use crate::sim::{OperatingRules, Profile};
+use crate::sim::rules::{Mode, Rules};
 use crate::sim::world::NewAccount;
 use crate::sim::world::testing::Lab;
 use crate::stanza::judge::Verdict;
 use crate::wire::{Jid, Node};
-
-fn on(mode: Mode) -> Rules {
-    Rules { protocol_faults: None, shapes: Some(Rule { mode }) }
-}
 
 fn ping() -> Node {
     Node::new("iq").attr("xmlns", "w:p").attr("type", "get").attr("to", Jid::service())
@@ -22,7 +18,7 @@ fn an_unlike_stanza_is_a_violation_in_strict_only_and_in_the_log_of_both() {
         let new = NewAccount { profile: Some(profile), ..NewAccount::default() };
         let number = lab.world.create_account(new).unwrap();
         let mut companion = lab.companion(&number, 20);
-        lab.world.rules.merge(on(Mode::Report));
+        lab.world.rules.shapes.mode = Mode::Report;
         let before = lab.world.traffic.last_cursor().unwrap();
         let unlike = ping().attr("id", "1.1-90").attr("colour", "blue");
         companion.send(&mut lab, unlike.clone());
@@ -50,7 +46,7 @@ fn with_the_rule_off_nothing_is_judged() {
 
 #[test]
 fn shapes_are_judged_from_the_start_but_in_bench_and_whatever_the_other_rules_say() {
-    let mode = |profile| Rules::of(profile).shapes.unwrap().mode;
+    let mode = |profile| Rules::of(profile, OperatingRules::OfProfile).shapes.mode;
     assert_eq!(
         [Profile::Strict, Profile::Lenient, Profile::Bench].map(mode),
         [Mode::Report, Mode::Report, Mode::Off]
@@ -58,7 +54,8 @@ fn shapes_are_judged_from_the_start_but_in_bench_and_whatever_the_other_rules_sa
     let mut lab = Lab::new();
     let number = lab.account();
     let mut companion = lab.companion(&number, 20);
-    lab.world.rules.merge(Rules { protocol_faults: Some(Rule { mode: Mode::Off }), ..on(Mode::Report) });
+    lab.world.rules.protocol_faults.mode = Mode::Off;
+    lab.world.rules.shapes.mode = Mode::Report;
     companion.send(&mut lab, ping().attr("id", "1.1-90").attr("colour", "blue"));
     companion.send(&mut lab, ping().attr("id", "1.1-91"));
     assert_eq!(lab.world.violations.count("stanza-unlike"), 1);
