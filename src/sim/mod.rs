@@ -27,11 +27,15 @@ pub use admin::{
     AccountInfo, Admin, AdminError, ConnectionInfo, DeviceInfo, Expectation, GroupChange, GroupSettings,
     Info, Kick, Linked, PhoneInfo, ProfileChange, Sent, TrafficFilter,
 };
-pub use config::{CertMode, ClockMode, ConfigError, FailOn, IkMode, JudgeTables, OperatingRules, PhoneMode, Profile, SimConfig};
+pub use config::{
+    CertMode, ClockMode, ConfigError, FailOn, IkMode, JudgeTables, OperatingRules, PhoneMode, Profile,
+    SimConfig,
+};
 pub use pki::{Pki, PkiError};
 pub use rules::{
-    AlwaysOnline, Attempts, BulkIdentical, Cooldown, DoubleLink, DoubleLinkPolicy, GroupRate, LiveConnections,
-    MessageRate, Mode, Outreach, Reconnects, RetryExcess, Rule, Rules, RulesError, Spacing, UsyncRate,
+    AlwaysOnline, Attempts, BulkIdentical, Cooldown, DoubleLink, DoubleLinkPolicy, GroupRate,
+    LiveConnections, MessageRate, Mode, Outreach, Reconnects, RetryExcess, Rule, Rules, RulesError, Spacing,
+    UsyncRate,
 };
 pub use seam::{
     Corrupt, FromPhone, InboxItem, OpenedMessage, Phone, PhoneCommand, PhoneContent, PhoneContext,

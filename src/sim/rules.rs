@@ -255,12 +255,14 @@ impl Rules {
     pub fn merge(&mut self, change: &Value) -> Result<(), RulesError> {
         let wrong = |error: serde_json::Error| RulesError::Value(error.to_string());
         let mut rules = serde_json::to_value(&*self).map_err(wrong)?;
-        let object = |value: &Value| value.as_object().cloned().ok_or(RulesError::Value("no object".to_owned()));
+        let object =
+            |value: &Value| value.as_object().cloned().ok_or(RulesError::Value("no object".to_owned()));
         for (name, fields) in object(change)? {
             let rule = rules.get_mut(&name).ok_or_else(|| RulesError::UnknownField(name.clone()))?;
             for (field, value) in object(&fields)? {
-                let place =
-                    rule.get_mut(&field).ok_or_else(|| RulesError::UnknownField(format!("{name}.{field}")))?;
+                let place = rule
+                    .get_mut(&field)
+                    .ok_or_else(|| RulesError::UnknownField(format!("{name}.{field}")))?;
                 *place = value;
             }
         }

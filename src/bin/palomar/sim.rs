@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use palomar::sim::{CertMode, ClockMode, FailOn, IkMode, JudgeTables, Mode, OperatingRules, PhoneMode, Profile, SimConfig, Simulator, StartError};
+use palomar::sim::{
+    CertMode, ClockMode, FailOn, IkMode, JudgeTables, Mode, OperatingRules, PhoneMode, Profile, SimConfig,
+    Simulator, StartError,
+};
 use palomar::stanza::judge::{Deviation, Deviations};
 use serde_json::json;
 
@@ -140,7 +143,9 @@ fn clock(text: &str) -> Result<ClockMode, String> {
     let start = match text.split_once(':') {
         None if text == "real" => return Ok(ClockMode::Real),
         None if text == "virtual" => VIRTUAL_START,
-        Some(("virtual", seconds)) => seconds.parse().map_err(|_| "UNIX seconds follow virtual:".to_owned())?,
+        Some(("virtual", seconds)) => {
+            seconds.parse().map_err(|_| "UNIX seconds follow virtual:".to_owned())?
+        }
         _ => return Err("real, virtual, or virtual:UNIX".to_owned()),
     };
     Ok(ClockMode::Virtual { start: start.saturating_mul(1000) })
@@ -148,7 +153,10 @@ fn clock(text: &str) -> Result<ClockMode, String> {
 
 fn version(text: &str) -> Result<[u32; 3], String> {
     let parts: Result<Vec<u32>, _> = text.split('.').map(str::parse).collect();
-    parts.ok().and_then(|parts| parts.try_into().ok()).ok_or_else(|| "three numbers, such as 2.3000.1".to_owned())
+    parts
+        .ok()
+        .and_then(|parts| parts.try_into().ok())
+        .ok_or_else(|| "three numbers, such as 2.3000.1".to_owned())
 }
 
 /// Options of `sim pki`.
@@ -225,7 +233,8 @@ async fn scripted(
     token: Option<&str>,
     output: Output,
 ) -> Result<(), Failure> {
-    let admin = simulator.admin().info().admin.ok_or_else(|| Failure::usage("a script needs the admin API"))?;
+    let admin =
+        simulator.admin().info().admin.ok_or_else(|| Failure::usage("a script needs the admin API"))?;
     script::run(file, admin, token, |answered| {
         let text = format!("line {}: {} -> {}", answered.line, answered.call, answered.status);
         let value = json!({

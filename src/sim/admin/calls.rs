@@ -398,7 +398,8 @@ impl Admin {
     /// `unknown-field`, `bad-body`.
     pub async fn merge_rules(&self, change: &serde_json::Value) -> Result<()> {
         self.shared.with(|world| world.rules.merge(change)).map_err(|error| {
-            let code = if matches!(error, RulesError::UnknownField(_)) { "unknown-field" } else { "bad-body" };
+            let code =
+                if matches!(error, RulesError::UnknownField(_)) { "unknown-field" } else { "bad-body" };
             AdminError::new(code, error.to_string())
         })
     }

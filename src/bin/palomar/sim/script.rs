@@ -58,7 +58,8 @@ pub async fn run(
             continue;
         }
         let wrong = |what: String| Failure::usage(format!("script {} line {at}: {what}", file.display()));
-        let line: Line = serde_json::from_str(&filled(text, &saved)).map_err(|error| wrong(error.to_string()))?;
+        let line: Line =
+            serde_json::from_str(&filled(text, &saved)).map_err(|error| wrong(error.to_string()))?;
         let (status, answer) =
             call(admin, token, &line).await.map_err(|error| wrong(format!("{}: {error}", line.call)))?;
         if status != line.status {
@@ -66,7 +67,8 @@ pub async fn run(
             return Err(Failure::failed(format!("script {} line {at}: {what}", file.display())));
         }
         for (name, pointer) in &line.save {
-            let value = answer.pointer(pointer).ok_or_else(|| wrong(format!("there is no {pointer} in {answer}")))?;
+            let value =
+                answer.pointer(pointer).ok_or_else(|| wrong(format!("there is no {pointer} in {answer}")))?;
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             saved.insert(name.clone(), value);
         }
@@ -87,7 +89,8 @@ fn filled(line: &str, saved: &BTreeMap<String, String>) -> String {
 
 async fn call(admin: SocketAddr, token: Option<&str>, line: &Line) -> std::io::Result<(u16, Value)> {
     let malformed = || std::io::Error::other("no HTTP answer");
-    let (method, path) = line.call.split_once(' ').ok_or_else(|| std::io::Error::other("no METHOD and path"))?;
+    let (method, path) =
+        line.call.split_once(' ').ok_or_else(|| std::io::Error::other("no METHOD and path"))?;
     let body = line.body.as_ref().map(Value::to_string).unwrap_or_default();
     let auth = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let head = format!(

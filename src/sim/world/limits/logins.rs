@@ -80,7 +80,8 @@ impl World {
         let rule = self.rules.spacing.clone();
         let book = self.limits.sources.entry(source.to_owned()).or_default();
         let last = book.last_login.replace((at.clone(), opened));
-        let close = last.filter(|(other, before)| other != at && opened - before < rule.min_ms - rule.tolerance_ms);
+        let close =
+            last.filter(|(other, before)| other != at && opened - before < rule.min_ms - rule.tolerance_ms);
         let Some((other, before)) = close else { return Ok(()) };
         let detail = format!("{} ms after {}:{}", opened - before, other.number, other.device);
         let who = (Some(at.number.as_str()), Some(id));
@@ -187,7 +188,9 @@ impl World {
 
     /// R6: a login of a device that is linked no more. The first is how it learns of that.
     pub(crate) fn judge_dead_login(&mut self, id: ConnectionId, number: &str) {
-        let Some(source) = self.connections.get(&id).map(|connection| connection.peer.source.clone()) else { return };
+        let Some(source) = self.connections.get(&id).map(|connection| connection.peer.source.clone()) else {
+            return;
+        };
         let key = (number.to_owned(), source);
         if self.limits.cooldowns.get(&key).is_some_and(|until| *until > self.now_ms)
             && !self.limits.told.insert(key)
@@ -200,7 +203,8 @@ impl World {
     /// R7, before a scan is taken.
     pub(crate) fn refuses_double_link(&self, number: &str, kind: (&str, i32)) -> Result<(), Refusal> {
         let rule = &self.rules.double_link;
-        let refuses = rule.policy == DoubleLinkPolicy::Refuse && self.mode_for(number, rule.mode) == Mode::Enforce;
+        let refuses =
+            rule.policy == DoubleLinkPolicy::Refuse && self.mode_for(number, rule.mode) == Mode::Enforce;
         if refuses && !self.same_kind(number, kind).is_empty() {
             return Err(Refusal { code: 409, text: "double-link" });
         }
@@ -238,7 +242,8 @@ impl World {
 
 /// A coefficient of variation of the intervals below 0.05.
 fn is_regular(times: &[UnixMillis]) -> bool {
-    let gaps: Vec<f64> = times.windows(2).filter_map(|pair| Some((pair.last()? - pair.first()?) as f64)).collect();
+    let gaps: Vec<f64> =
+        times.windows(2).filter_map(|pair| Some((pair.last()? - pair.first()?) as f64)).collect();
     let count = gaps.len().max(1) as f64;
     let mean = gaps.iter().sum::<f64>() / count;
     let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / count;

@@ -107,8 +107,8 @@ impl World {
             (queries > rule.other_per_min, queries)
         };
         let detail = if contact { "look-ups of numbers" } else { "queries" };
-        let refused =
-            excess && self.breach(rule.mode, (Some(&number), Some(connection)), "usync-rate", detail.to_owned());
+        let refused = excess
+            && self.breach(rule.mode, (Some(&number), Some(connection)), "usync-rate", detail.to_owned());
         refused || throttle.is_some_and(|limit| all > limit)
     }
 

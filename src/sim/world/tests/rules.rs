@@ -164,7 +164,11 @@ fn proves_09_27_12_r5_new_chats_with_those_who_never_wrote() {
     let content = PhoneContent::Text("hello".to_owned());
     lab.world.command(&others[11], PhoneCommand::Send { op, to, content, id: None, device: 0 }).unwrap();
     lab.later(3000);
-    assert_eq!(write(&mut lab, &mut one, &Jid::pn(&others[11]).unwrap(), 11), None, "who wrote is no cold chat");
+    assert_eq!(
+        write(&mut lab, &mut one, &Jid::pn(&others[11]).unwrap(), 11),
+        None,
+        "who wrote is no cold chat"
+    );
 }
 
 /// Scans the QR of a new companion at `source`; the op's number.
@@ -238,7 +242,8 @@ fn proves_09_27_12_r9_retries_of_a_message() {
     let mut lab = enforced();
     let (mut one, to, number) = pair(&mut lab);
     assert_eq!(write(&mut lab, &mut one, &to, 0), None);
-    let by = crate::sim::world::Origin { device: DeviceRef::new(&number, 1), connection: Some(one.connection) };
+    let by =
+        crate::sim::world::Origin { device: DeviceRef::new(&number, 1), connection: Some(one.connection) };
     let other = DeviceRef::new("1", 1);
     assert!((0..5).all(|_| !lab.world.judge_retry(&by, "M0", &other)));
     assert_eq!(codes(&lab), []);
@@ -248,7 +253,8 @@ fn proves_09_27_12_r9_retries_of_a_message() {
 }
 
 fn usync(contacts: usize) -> Node {
-    let users = (0..contacts).map(|n| Node::new("user").child(Node::new("contact").text_bytes(&format!("+4915{n:07}"))));
+    let users = (0..contacts)
+        .map(|n| Node::new("user").child(Node::new("contact").text_bytes(&format!("+4915{n:07}"))));
     let protocol = if contacts > 0 { "contact" } else { "devices" };
     Node::new("usync")
         .attr("sid", "1")
@@ -263,7 +269,10 @@ fn proves_09_27_12_r10_usync_queries() {
         let number = lab.account();
         let mut companion = lab.companion(&number, 20);
         for _ in 0..below {
-            assert_eq!(companion.iq(&mut lab, "usync", "get", query.clone()).str("type").as_deref(), Some("result"));
+            assert_eq!(
+                companion.iq(&mut lab, "usync", "get", query.clone()).str("type").as_deref(),
+                Some("result")
+            );
         }
         assert_eq!(codes(&lab), []);
         let error = companion.iq(&mut lab, "usync", "get", query);
@@ -366,7 +375,9 @@ fn a_lenient_account_is_reported_only_and_one_of_bench_not_at_all() {
         let number = lab.world.create_account(new).unwrap();
         let mut companion = lab.companion(&number, 20);
         let answers = (0..11).map(|_| companion.iq(&mut lab, "usync", "get", usync(1)));
-        assert!(answers.collect::<Vec<_>>().iter().all(|answer| answer.str("type").as_deref() == Some("result")));
+        assert!(
+            answers.collect::<Vec<_>>().iter().all(|answer| answer.str("type").as_deref() == Some("result"))
+        );
         assert_eq!(lab.world.violations.count("usync-rate"), counted);
     }
 }

@@ -1,9 +1,9 @@
 //! The shapes of what the server sends, and the judge over what clients send (09 §4, §23.1).
 
-use crate::sim::{OperatingRules, Profile};
 use crate::sim::rules::{Mode, Rules};
 use crate::sim::world::NewAccount;
 use crate::sim::world::testing::Lab;
+use crate::sim::{OperatingRules, Profile};
 use crate::stanza::judge::Verdict;
 use crate::wire::{Jid, Node};
 
