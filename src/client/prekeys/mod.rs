@@ -4,6 +4,7 @@
 pub(crate) mod mint;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::client::chance::Chance;
@@ -64,16 +65,23 @@ pub(crate) struct Prekeys {
     chance: Chance,
     /// Upload, rotation and digest never run beside each other. Holds when the last upload was.
     lock: tokio::sync::Mutex<Option<UnixMillis>>,
+    /// How many uploads have succeeded.
+    uploads: AtomicU64,
 }
 
 impl Prekeys {
     pub(crate) fn new(store: Store, line: Arc<dyn Line>, clock: Clock, chance: Chance) -> Self {
-        Self { store, line, clock, chance, lock: tokio::sync::Mutex::new(None) }
+        Self { store, line, clock, chance, lock: tokio::sync::Mutex::new(None), uploads: AtomicU64::new(0) }
     }
 
-    /// Uploads what waits, else a batch, trying again with growing pauses.
+    /// Uploads what waits, else a batch, trying again with growing pauses. Who waited for an upload that was under way
+    /// is served by it.
     pub(crate) async fn upload(&self) -> Result<(), PrekeyError> {
+        let before = self.uploads.load(Ordering::Relaxed);
         let mut last = self.lock.lock().await;
+        if self.uploads.load(Ordering::Relaxed) != before {
+            return Ok(());
+        }
         self.upload_locked(&mut last).await
     }
 
@@ -98,15 +106,13 @@ impl Prekeys {
             match self.upload_once().await {
                 Ok(()) => {
                     *last = Some(self.clock.wall_ms());
+                    self.uploads.fetch_add(1, Ordering::Relaxed);
                     return Ok(());
                 }
-                Err(PrekeyError::Iq(error @ (IqError::Refused { .. } | IqError::Timeout)))
-                    if attempt < TRIES =>
-                {
-                    let backoff = match &error {
-                        IqError::Refused { code: 429, backoff: Some(s), .. } => Duration::from_secs(*s),
-                        _ => Duration::ZERO,
-                    };
+                Err(PrekeyError::Iq(
+                    error @ (IqError::Refused { .. } | IqError::Held(_) | IqError::Timeout),
+                )) if attempt < TRIES => {
+                    let backoff = error.wait().unwrap_or_default();
                     tracing::warn!(%error, attempt, "prekey upload failed");
                     self.clock.sleep(pause.max(backoff)).await;
                     (pause, next) = (next, (pause + next).min(LONGEST));

@@ -4,7 +4,10 @@
 mod bots;
 mod cancelled;
 mod delivery;
+mod edits;
 mod group;
+mod keys;
+mod limits;
 mod lists;
 mod migration;
 mod missed;
@@ -12,7 +15,8 @@ mod outbox;
 mod phone;
 mod retries;
 mod router;
-mod vouching;
+mod stale;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +34,7 @@ use crate::client::messaging::Messaging;
 use crate::client::net::memory::network;
 use crate::client::net::{Endpoint, Tls};
 use crate::client::prekeys::mint::stored;
+use crate::client::send::Pacing;
 use crate::client::state::State;
 use crate::clock::Clock;
 use crate::crypto::{KeyPair, PublicKey, random_bytes};
@@ -41,7 +46,7 @@ use crate::store::memory::MemoryAccounts;
 use crate::store::{AccountId, Accounts, Keys, Link, Store, StoreError};
 use crate::wire::{Jid, Node};
 
-pub(crate) use router::{Fault, Router};
+pub(crate) use router::{Fault, IqFault, Router};
 
 /// Unix milliseconds at the beginning of every test.
 const START: i64 = 1_760_000_000_000;
@@ -128,18 +133,17 @@ impl World {
 
     /// Starts a messaging half over a store and connects it.
     pub(crate) async fn start(&self, store: Store, pn: Jid, lid: Jid) -> Device {
-        self.start_for(None, store, pn, lid).await
+        let fast = Pacing { gap: Duration::from_millis(1), jitter: Duration::ZERO, per_minute: 10_000 };
+        self.start_paced(store, pn, lid, fast).await
     }
 
-    /// As [`Self::start`]; after so many polls its workers are dropped where they stand.
-    pub(crate) async fn start_for(&self, polls: Option<u64>, store: Store, pn: Jid, lid: Jid) -> Device {
+    /// As [`start`](Self::start), at this pace.
+    pub(crate) async fn start_paced(&self, store: Store, pn: Jid, lid: Jid, pacing: Pacing) -> Device {
         // Never dialled: the router is the other end of every link.
         let address = "ws://localhost/".parse().unwrap();
         let endpoint = Endpoint::at(address, PublicKey([9; 32]), Tls::new(None).unwrap());
         let mut config = Config::new(endpoint, Arc::new(network().0));
-        config.pacing.gap = Duration::from_millis(1);
-        config.pacing.jitter = Duration::ZERO;
-        config.pacing.per_minute = 10_000;
+        config.pacing = pacing;
         let ctx = Shared::new(config, store.clone(), self.clock, self.chance.clone(), State::Offline);
         let messaging = Messaging::new(ctx);
         let worker = tokio::spawn({
@@ -208,6 +212,12 @@ impl Device {
         change: impl FnOnce(&mut crate::store::Tx<'_>) -> Result<(), StoreError> + Send + 'static,
     ) {
         self.store.write(change).await.unwrap();
+    }
+
+    /// Ends the device's process; its store goes on.
+    pub(crate) fn stop(self) -> (Store, Jid, Jid) {
+        self.disconnect();
+        (self.store.clone(), self.pn.clone(), self.lid.clone())
     }
 
     pub(crate) fn disconnect(&self) {

@@ -24,6 +24,17 @@ pub(crate) enum Fault {
     LoseAck,
     /// Ack it with a hash, as if devices had been missed.
     Phash,
+    /// Ack it and say that the recipient's LID is stale.
+    StaleLid,
+}
+
+/// A fault of the next question of a kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum IqFault {
+    /// Refuse it, with these seconds to wait if there are any.
+    Refuse { code: u32, backoff: Option<u64> },
+    /// Never answer it.
+    Lose,
 }
 
 #[derive(Clone)]
@@ -33,6 +44,10 @@ struct Inner {
     devices: BTreeMap<String, Entry>,
     accounts: Vec<AccountEntry>,
     faults: VecDeque<Fault>,
+    /// By what the question holds: its namespace, or its child.
+    iq_faults: Vec<(&'static str, IqFault)>,
+    /// Answers to usync that are kept back.
+    held: Option<Vec<(String, Node)>>,
     /// Everything that devices sent, oldest first.
     log: Vec<(String, Node)>,
     /// (sender, id, target) already delivered.
@@ -44,6 +59,10 @@ struct AccountEntry {
     lid: Jid,
     phone: KeyPair,
     hidden: BTreeSet<u16>,
+    /// The time of its device list.
+    ts: u64,
+    /// The server answers for its number with an empty list.
+    empty_by_number: bool,
 }
 
 #[derive(Default)]
@@ -57,12 +76,25 @@ struct Entry {
     queue: Vec<Node>,
 }
 
+/// Whether a question has this namespace or this child.
+fn is_about(iq: &Node, holds: &str) -> bool {
+    iq.str("xmlns").is_some_and(|xmlns| xmlns == holds) || iq.find(holds).is_some()
+}
+
+fn hand_in(messaging: &Messaging, answer: &Node) {
+    let bytes = encode(answer).unwrap();
+    let mut arena = Arena::new();
+    messaging.ctx.questions.answer(decode(&bytes, &mut arena).unwrap());
+}
+
 impl Router {
     pub(crate) fn new(clock: Clock) -> Self {
         let inner = Inner {
             devices: BTreeMap::new(),
             accounts: Vec::new(),
             faults: VecDeque::new(),
+            iq_faults: Vec::new(),
+            held: None,
             log: Vec::new(),
             delivered: BTreeSet::new(),
         };
@@ -81,6 +113,8 @@ impl Router {
                 lid: account.lid.clone(),
                 phone: account.phone.clone(),
                 hidden: BTreeSet::new(),
+                ts: 1_760_000_000,
+                empty_by_number: false,
             });
         }
         let (pn, lid) = (account.pn.with_device(number), account.lid.with_device(number));
@@ -101,6 +135,53 @@ impl Router {
         } else {
             account.hidden.remove(&device.lid.device());
         }
+    }
+
+    /// Changes what the server holds of the account of a device.
+    fn account(&self, device: &Device, change: impl FnOnce(&mut AccountEntry)) {
+        let mut inner = self.lock();
+        change(inner.accounts.iter_mut().find(|account| account.lid.same_user(&device.lid)).unwrap());
+    }
+
+    /// The time of an account's device list.
+    pub(crate) fn list_time(&self, device: &Device, ts: u64) {
+        self.account(device, |account| account.ts = ts);
+    }
+
+    /// Device lists of an account are signed by somebody else from now on.
+    pub(crate) fn forge(&self, device: &Device, by: &KeyPair) {
+        self.account(device, |account| account.phone = by.clone());
+    }
+
+    /// The server answers for an account's number with an empty list.
+    pub(crate) fn empty_by_number(&self, device: &Device) {
+        self.account(device, |account| account.empty_by_number = true);
+    }
+
+    /// The next question that holds this (its namespace or its first child) goes wrong.
+    pub(crate) fn iq_fault(&self, holds: &'static str, fault: IqFault) {
+        self.lock().iq_faults.push((holds, fault));
+    }
+
+    /// Answers to usync are made, but kept back from now on.
+    pub(crate) fn hold_usync(&self) {
+        self.lock().held.get_or_insert_default();
+    }
+
+    /// What was kept back is delivered.
+    pub(crate) fn release_usync(&self) {
+        let held = self.lock().held.take().unwrap_or_default();
+        for (by, answer) in held {
+            let online = self.lock().devices.get(&by).and_then(|entry| entry.online.clone());
+            if let Some((_, messaging)) = online {
+                hand_in(&messaging, &answer);
+            }
+        }
+    }
+
+    /// What a device asked that holds this (its namespace or its first child).
+    pub(crate) fn asked(&self, device: &Device, holds: &str) -> Vec<Node> {
+        self.sent(device, "iq").into_iter().filter(|iq| is_about(iq, holds)).collect()
     }
 
     pub(crate) fn fault(&self, fault: Fault) {
@@ -173,6 +254,20 @@ impl Router {
     }
 
     fn iq(&self, by: &str, node: &Node, messaging: &Messaging) {
+        let id = node.str("id").unwrap().into_owned();
+        let fault = {
+            let mut inner = self.lock();
+            let at = inner.iq_faults.iter().position(|(holds, _)| is_about(node, holds));
+            at.map(|at| inner.iq_faults.remove(at).1)
+        };
+        match fault {
+            Some(IqFault::Lose) => return,
+            Some(IqFault::Refuse { code, backoff }) => {
+                let error = Node::new("error").attr("code", code).attr("text", "no").opt_attr("backoff", backoff);
+                return hand_in(messaging, &Node::new("iq").attr("type", "error").attr("id", id).child(error));
+            }
+            None => {}
+        }
         let result = match node.str("xmlns").unwrap().as_ref() {
             "usync" => self.usync(node),
             "encrypt" if node.str("type").unwrap() == "get" => self.fetch(node),
@@ -186,10 +281,14 @@ impl Router {
             "privacy" => Node::new("iq"),
             other => panic!("unexpected {other}"),
         };
-        let result = result.attr("type", "result").attr("id", node.str("id").unwrap().into_owned());
-        let bytes = encode(&result).unwrap();
-        let mut arena = Arena::new();
-        messaging.ctx.questions.answer(decode(&bytes, &mut arena).unwrap());
+        let result = result.attr("type", "result").attr("id", id);
+        if is_about(node, "usync")
+            && let Some(held) = &mut self.lock().held
+        {
+            held.push((by.to_owned(), result));
+            return;
+        }
+        hand_in(messaging, &result);
     }
 
     fn usync(&self, node: &Node) -> Node {
@@ -216,15 +315,20 @@ impl Router {
             });
             let signed = KeyIndexList {
                 raw_id: 5,
-                timestamp: 1_760_000_000,
+                timestamp: account.ts,
                 current_index: 50,
                 valid_indexes: ids.iter().map(|id| u32::from(*id)).collect(),
                 account: Hosting::Plain,
             };
             let signed = signed.sign(&account.phone, true, &random_bytes(&mut os_rng()));
-            let devices = Node::new("devices")
-                .child(Node::new("device-list").children(list))
-                .child(Node::new("key-index-list").attr("ts", 1_760_000_000_u64).bytes(signed));
+            let devices = Node::new("devices");
+            let devices = if account.empty_by_number && jid.is_pn() {
+                devices.child(Node::new("device-list"))
+            } else {
+                devices
+                    .child(Node::new("device-list").children(list))
+                    .child(Node::new("key-index-list").attr("ts", account.ts).bytes(signed))
+            };
             answer.child(devices).child(Node::new("lid").attr("val", &account.lid))
         });
         let users: Vec<Node> = users.collect();
@@ -285,6 +389,7 @@ impl Router {
         if let Some(Fault::Phash) = fault {
             ack.phash = Some("2:AAAAAAAA".to_owned());
         }
+        ack.refresh_lid = matches!(fault, Some(Fault::StaleLid));
         if !matches!(fault, Some(Fault::LoseAck)) {
             messaging.ack(ack);
         }
