@@ -7,7 +7,7 @@ use crate::client::devices::own::Own;
 use crate::client::devices::{address, session};
 use crate::client::send::plan::Plan;
 use crate::client::send::release::Times;
-use crate::client::send::token;
+use crate::client::send::{timer, token};
 use crate::crypto::sha256;
 use crate::proto::Message;
 use crate::proto::message::DeviceSentMessage;
@@ -145,6 +145,7 @@ pub(crate) fn fan_out(
     rng: &mut ChaCha20Rng,
 ) -> Result<Vec<u8>, NotEncrypted> {
     let now = times.now;
+    timer::apply(tx, &plan.chat, row)?;
     let kept = row.clone();
     let sealed = Sealed::new(&kept, &plan.chat, rng)?;
     let (to, targets) = encrypt_all(tx, &sealed, plan, now)?;

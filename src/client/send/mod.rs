@@ -80,7 +80,6 @@ impl Messaging {
                 {
                     return Err(SendError::TooLateToEdit);
                 }
-                timer::apply(tx, &chat, &mut message)?;
                 let new = NewOutgoing {
                     key,
                     message_id: message_id::generate(Some(&own.pn), seconds, &random),

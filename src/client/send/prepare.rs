@@ -90,11 +90,14 @@ impl Messaging {
         }
         let stale = !set_up.gone.is_empty() || self.lacks_phone(&plan).await?;
         // The keys of a phone may have shown that its list was wrong.
-        if stale || !self.devices.have(&users).await? {
+        let plan = if stale || !self.devices.have(&users).await? {
             self.devices.lists(&users, stale).await?;
             let plan = self.plan(&to).await?;
             self.devices.sessions(&plan.all()).await?;
-        }
+            plan
+        } else {
+            plan
+        };
         let (key, times, mut rng) = (row.key.clone(), self.times(), self.ctx.chance.fork());
         let pace = self.paced();
         let fanned = self.ctx.store.write(move |tx| {
@@ -106,8 +109,9 @@ impl Messaging {
                 other => return Err(NotPrepared::NotReleased(other)),
             }
             pace.save(tx)?;
-            // As it is now: a notification may have come meanwhile.
-            let plan = plan::plan(tx, &own, &to)?;
+            // As it is now: a notification may have come meanwhile. A list that was dropped says nothing better.
+            let listed = tx.device_list(&plan.chat.to_string())?.is_some();
+            let plan = if listed { plan::plan(tx, &own, &to)? } else { plan };
             Ok::<_, NotPrepared>(encrypt::fan_out(tx, &own, &mut row, &plan, times, &mut rng)?)
         });
         fanned.await

@@ -1,10 +1,12 @@
 //! Disappearing messages in 1:1 chats (protocol 05a §7): what is written into a chat with a timer says so.
 
+use prost::Message as _;
+
 use crate::client::devices::address;
 use crate::proto::message::ExtendedTextMessage;
 use crate::proto::message::protocol_message::Type;
 use crate::proto::{ContextInfo, Message};
-use crate::store::{ChatTimer, StoreError, Tx};
+use crate::store::{ChatTimer, Outgoing, SecretBytes, StoreError, Tx};
 use crate::wire::Jid;
 
 fn name(tx: &Tx<'_>, chat: &Jid) -> Result<String, StoreError> {
@@ -29,10 +31,12 @@ pub(crate) fn notice(tx: &mut Tx<'_>, chat: &Jid, message: &Message, sent_s: i64
     Ok(())
 }
 
-/// Writes the chat's timer into a message that names none.
-pub(crate) fn apply(tx: &Tx<'_>, chat: &Jid, message: &mut Message) -> Result<(), StoreError> {
-    if let Some(timer) = tx.chat_timer(&name(tx, chat)?)?.filter(|timer| timer.seconds > 0) {
-        write(message, timer);
+/// Writes the chat's timer into a message that is about to be encrypted and names none.
+pub(crate) fn apply(tx: &Tx<'_>, chat: &Jid, row: &mut Outgoing) -> Result<(), StoreError> {
+    let Some(timer) = tx.chat_timer(&name(tx, chat)?)?.filter(|timer| timer.seconds > 0) else { return Ok(()) };
+    if let Ok(mut message) = Message::decode(row.plaintext.expose()) {
+        write(&mut message, timer);
+        row.plaintext = SecretBytes::new(message.encode_to_vec());
     }
     Ok(())
 }

@@ -171,7 +171,7 @@ async fn a_400_to_a_lid_of_an_account_without_evidence_is_sent_once_to_the_numbe
     })
     .await;
     world.router.fault(Fault::Refuse(400));
-    a0.messaging.send_text(&b.lid, "text", "text").await.unwrap();
+    a0.messaging.send_text(&b.pn, "text", "text").await.unwrap();
     assert!(matches!(a0.messaging.outcome("text").await.unwrap(), Some(SendOutcome::Sent { .. })));
     world.settle().await;
     let sent = world.router.sent(&a0, "message");
@@ -201,7 +201,7 @@ async fn a_463_fails_at_once_is_not_sent_again_within_a_day_and_issues_one_token
     let (a, b) = (world.account(1), world.account(2));
     let (a0, _b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
     world.router.fault(Fault::Refuse(463));
-    a0.messaging.send_text(&b.lid, "text", "text").await.unwrap();
+    a0.messaging.send_text(&b.pn, "text", "text").await.unwrap();
     assert!(matches!(a0.messaging.outcome("text").await.unwrap(), Some(SendOutcome::Failed { .. })));
     tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
     assert_eq!(world.router.sent(&a0, "message").len(), 1);

@@ -51,6 +51,9 @@ pub(crate) use router::{Fault, IqFault, Router};
 /// Unix milliseconds at the beginning of every test.
 const START: i64 = 1_760_000_000_000;
 
+/// Tests that are not about the pace don't wait for it.
+const FAST: Pacing = Pacing { gap: Duration::from_millis(1), jitter: Duration::ZERO, per_minute: 10_000 };
+
 /// One device: a messaging half and the tasks behind it.
 pub(crate) struct Device {
     pub(crate) messaging: Arc<Messaging>,
@@ -133,12 +136,27 @@ impl World {
 
     /// Starts a messaging half over a store and connects it.
     pub(crate) async fn start(&self, store: Store, pn: Jid, lid: Jid) -> Device {
-        let fast = Pacing { gap: Duration::from_millis(1), jitter: Duration::ZERO, per_minute: 10_000 };
-        self.start_paced(store, pn, lid, fast).await
+        self.start_as(None, FAST, store, pn, lid).await
     }
 
     /// As [`start`](Self::start), at this pace.
     pub(crate) async fn start_paced(&self, store: Store, pn: Jid, lid: Jid, pacing: Pacing) -> Device {
+        self.start_as(None, pacing, store, pn, lid).await
+    }
+
+    /// As [`Self::start`]; after so many polls its workers are dropped where they stand.
+    pub(crate) async fn start_for(&self, polls: Option<u64>, store: Store, pn: Jid, lid: Jid) -> Device {
+        self.start_as(polls, FAST, store, pn, lid).await
+    }
+
+    async fn start_as(
+        &self,
+        polls: Option<u64>,
+        pacing: Pacing,
+        store: Store,
+        pn: Jid,
+        lid: Jid,
+    ) -> Device {
         // Never dialled: the router is the other end of every link.
         let address = "ws://localhost/".parse().unwrap();
         let endpoint = Endpoint::at(address, PublicKey([9; 32]), Tls::new(None).unwrap());

@@ -27,7 +27,7 @@ async fn a_token_is_issued_exactly_once_in_a_bucket_under_fifty_sends_at_once() 
     let (a, b) = (world.account(1), world.account(2));
     let (a0, _b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
     let sends = (0..50).map(|at| {
-        let (messaging, to) = (std::sync::Arc::clone(&a0.messaging), b.lid.clone());
+        let (messaging, to) = (std::sync::Arc::clone(&a0.messaging), b.pn.clone());
         tokio::spawn(async move {
             messaging.issue_token(to.clone(), token::Issue::Fresh).await.unwrap();
             messaging.send_text(&to, "text", &at.to_string()).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_token_is_issued_exactly_once_in_a_bucket_under_fifty_sends_at_once() 
     assert_eq!(first[0].jid("jid").unwrap(), b.pn.to_user(), "the number, unless the server wants the LID");
     // The next bucket.
     tokio::time::sleep(std::time::Duration::from_secs(WEEK.unsigned_abs())).await;
-    a0.messaging.send_text(&b.lid, "later", "later").await.unwrap();
+    a0.messaging.send_text(&b.pn, "later", "later").await.unwrap();
     world.settle().await;
     assert_eq!(issued(&world, &a0).len(), 2);
 }
@@ -55,7 +55,7 @@ async fn a_token_that_the_server_did_not_take_is_issued_with_the_next_message() 
     let (a0, _b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
     world.router.iq_fault("tokens", IqFault::Refuse { code: 503, backoff: None });
     for key in ["first", "second", "third"] {
-        a0.messaging.send_text(&b.lid, "text", key).await.unwrap();
+        a0.messaging.send_text(&b.pn, "text", key).await.unwrap();
         world.settle().await;
     }
     assert_eq!(issued(&world, &a0).len(), 2);
@@ -75,7 +75,7 @@ async fn no_token_goes_out_with_protocol_messages_to_ourselves_or_with_retries()
         })),
         ..Message::default()
     };
-    a0.messaging.send(&b.lid, timer, "timer").await.unwrap();
+    a0.messaging.send(&b.pn, timer, "timer").await.unwrap();
     a0.messaging.send_text(&a.lid, "note", "note").await.unwrap();
     world.settle().await;
     assert_eq!(world.router.sent(&a0, "message").len(), 2);
@@ -87,7 +87,7 @@ async fn after_an_identity_change_the_token_is_issued_again_with_its_old_time_al
     let world = World::new();
     let (a, b) = (world.account(1), world.account(2));
     let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
-    a0.messaging.send_text(&b.lid, "text", "text").await.unwrap();
+    a0.messaging.send_text(&b.pn, "text", "text").await.unwrap();
     world.settle().await;
     let t = held(&a0, &b.lid).await.issued_t.unwrap();
     tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
@@ -132,7 +132,7 @@ async fn a_held_token_goes_beside_the_message_else_a_computed_one_where_the_serv
     let beside = |key: &'static str| {
         let (world, a0, b) = (&world, &a0, &b);
         async move {
-            a0.messaging.send_text(&b.lid, "text", key).await.unwrap();
+            a0.messaging.send_text(&b.pn, "text", key).await.unwrap();
             world.settle().await;
             let sent = world.router.sent(a0, "message").pop().unwrap();
             let bytes = |tag: &str| sent.find(tag).and_then(|node| node.content_bytes().map(|b| b.into_owned()));
