@@ -33,7 +33,9 @@ pub(crate) fn notice(tx: &mut Tx<'_>, chat: &Jid, message: &Message, sent_s: i64
 
 /// Writes the chat's timer into a message that is about to be encrypted and names none.
 pub(crate) fn apply(tx: &Tx<'_>, chat: &Jid, row: &mut Outgoing) -> Result<(), StoreError> {
-    let Some(timer) = tx.chat_timer(&name(tx, chat)?)?.filter(|timer| timer.seconds > 0) else { return Ok(()) };
+    let Some(timer) = tx.chat_timer(&name(tx, chat)?)?.filter(|timer| timer.seconds > 0) else {
+        return Ok(());
+    };
     if let Ok(mut message) = Message::decode(row.plaintext.expose()) {
         write(&mut message, timer);
         row.plaintext = SecretBytes::new(message.encode_to_vec());

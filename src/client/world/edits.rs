@@ -21,7 +21,10 @@ fn edit(chat: &Jid, id: &str, text: &str) -> Message {
         protocol_message: Some(Box::new(ProtocolMessage {
             key: Some(key.into()),
             r#type: Some(Type::MessageEdit as i32),
-            edited_message: Some(Box::new(Message { conversation: Some(text.to_owned()), ..Message::default() })),
+            edited_message: Some(Box::new(Message {
+                conversation: Some(text.to_owned()),
+                ..Message::default()
+            })),
             timestamp_ms: Some(1),
             ..Default::default()
         })),

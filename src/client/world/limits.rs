@@ -21,7 +21,9 @@ async fn after_three_stanzas_that_the_server_found_wrong_nothing_goes_to_that_ch
     let (a, b, c) = (world.account(1), world.account(2), world.account(3));
     let (a0, _b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
     let c0 = world.device(&c, 0).await;
-    for (key, code, why) in [("1", 479, Refusal::Schema), ("2", 400, Refusal::Malformed), ("3", 479, Refusal::Schema)] {
+    for (key, code, why) in
+        [("1", 479, Refusal::Schema), ("2", 400, Refusal::Malformed), ("3", 479, Refusal::Schema)]
+    {
         world.router.fault(Fault::Refuse(code));
         a0.messaging.send_text(&b.lid, "text", key).await.unwrap();
         assert_eq!(refused(&a0, key).await.0, why);

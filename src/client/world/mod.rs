@@ -149,14 +149,7 @@ impl World {
         self.start_as(polls, FAST, store, pn, lid).await
     }
 
-    async fn start_as(
-        &self,
-        polls: Option<u64>,
-        pacing: Pacing,
-        store: Store,
-        pn: Jid,
-        lid: Jid,
-    ) -> Device {
+    async fn start_as(&self, polls: Option<u64>, pacing: Pacing, store: Store, pn: Jid, lid: Jid) -> Device {
         // Never dialled: the router is the other end of every link.
         let address = "ws://localhost/".parse().unwrap();
         let endpoint = Endpoint::at(address, PublicKey([9; 32]), Tls::new(None).unwrap());

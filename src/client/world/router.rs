@@ -263,8 +263,12 @@ impl Router {
         match fault {
             Some(IqFault::Lose) => return,
             Some(IqFault::Refuse { code, backoff }) => {
-                let error = Node::new("error").attr("code", code).attr("text", "no").opt_attr("backoff", backoff);
-                return hand_in(messaging, &Node::new("iq").attr("type", "error").attr("id", id).child(error));
+                let error =
+                    Node::new("error").attr("code", code).attr("text", "no").opt_attr("backoff", backoff);
+                return hand_in(
+                    messaging,
+                    &Node::new("iq").attr("type", "error").attr("id", id).child(error),
+                );
             }
             None => {}
         }

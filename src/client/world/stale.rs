@@ -24,7 +24,8 @@ fn notification(account: &Account, operation: &'static str, ids: &[u16], valid: 
         account: Hosting::Plain,
     };
     let signed = signed.sign(&account.phone, false, &random_bytes(&mut os_rng()));
-    let device = |id: &u16| Node::new("device").attr("jid", account.lid.with_device(*id)).attr("key-index", *id);
+    let device =
+        |id: &u16| Node::new("device").attr("jid", account.lid.with_device(*id)).attr("key-index", *id);
     let change = Node::new(operation)
         .children(ids.iter().map(device))
         .child(Node::new("key-index-list").attr("ts", ts).bytes(signed));

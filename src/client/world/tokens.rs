@@ -135,7 +135,8 @@ async fn a_held_token_goes_beside_the_message_else_a_computed_one_where_the_serv
             a0.messaging.send_text(&b.pn, "text", key).await.unwrap();
             world.settle().await;
             let sent = world.router.sent(a0, "message").pop().unwrap();
-            let bytes = |tag: &str| sent.find(tag).and_then(|node| node.content_bytes().map(|b| b.into_owned()));
+            let bytes =
+                |tag: &str| sent.find(tag).and_then(|node| node.content_bytes().map(|b| b.into_owned()));
             (bytes("tctoken"), bytes("cstoken"))
         }
     };
@@ -167,9 +168,13 @@ async fn expired_tokens_are_pruned_and_a_number_that_gets_a_lid_takes_its_token_
     let (pn, lid) = (Jid::pn("15559998888").unwrap(), Jid::lid("7777").unwrap());
     let (from, to) = (pn.to_string(), lid.to_string());
     a0.edit(move |tx| {
-        let token = ContactToken { token: Some(vec![1]), t: Some(now_s), issued_t: Some(now_s - 1), reissue: true };
+        let token =
+            ContactToken { token: Some(vec![1]), t: Some(now_s), issued_t: Some(now_s - 1), reissue: true };
         tx.put_contact_token(&from, &token)?;
-        tx.put_contact_token(&to, &ContactToken { token: Some(vec![2]), t: Some(now_s - 9), ..Default::default() })?;
+        tx.put_contact_token(
+            &to,
+            &ContactToken { token: Some(vec![2]), t: Some(now_s - 9), ..Default::default() },
+        )?;
         tx.put_contact_token(
             "old@lid",
             &ContactToken { token: Some(vec![3]), t: Some(now_s - 5 * WEEK), ..Default::default() },
