@@ -21,6 +21,10 @@ pub enum Profile {
     Lenient,
     /// As lenient, without logs: measurements.
     Bench,
+    /// As lenient, and a server that behaves worse than the real one: `success` before registration, no restart after
+    /// pairing, queries without an answer, device lists without key indexes, no offline queue, a self-signed certificate.
+    /// For clients that must live on it.
+    Crude,
 }
 
 /// Which certificate chain the handshake shows (09 §4); every mode but `Ok` has one defect.

@@ -41,6 +41,15 @@ pub enum PkiError {
     Tls(#[from] rustls::Error),
 }
 
+/// Who signs the server certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Issuing {
+    /// A CA of the simulator's own.
+    Ca,
+    /// The certificate itself: what clients are given as CA is the server certificate (profile `crude`).
+    SelfSigned,
+}
+
 /// A CA and the server certificate that it signed, all as PEM.
 #[derive(Clone)]
 pub struct Pki {
@@ -60,7 +69,19 @@ impl Pki {
     ///
     /// # Errors
     /// [`PkiError::Make`] if the generator fails.
-    pub fn create() -> Result<Self, PkiError> {
+    pub fn create(issuing: Issuing) -> Result<Self, PkiError> {
+        match issuing {
+            Issuing::Ca => Self::with_ca(),
+            Issuing::SelfSigned => {
+                let key = KeyPair::generate()?;
+                let server_pem = server_params()?.self_signed(&key)?.pem();
+                let ca_pem = server_pem.clone();
+                Ok(Self { ca_pem, server_pem, server_key_pem: key.serialize_pem() })
+            }
+        }
+    }
+
+    fn with_ca() -> Result<Self, PkiError> {
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::default();
         ca.distinguished_name = rcgen::DistinguishedName::new();
@@ -71,11 +92,7 @@ impl Pki {
         let ca_pem = ca.self_signed(&ca_key)?.pem();
 
         let server_key = KeyPair::generate()?;
-        let mut server = CertificateParams::new(NAMES.map(str::to_owned).to_vec())?;
-        server.distinguished_name = rcgen::DistinguishedName::new();
-        server.distinguished_name.push(DnType::CommonName, "palomar sim");
-        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let mut server = server_params()?;
         server.use_authority_key_identifier_extension = true;
         let server_pem = server.signed_by(&server_key, &Issuer::new(ca, ca_key))?.pem();
         Ok(Self { ca_pem, server_pem, server_key_pem: server_key.serialize_pem() })
@@ -85,14 +102,14 @@ impl Pki {
     ///
     /// # Errors
     /// [`PkiError::File`] if the folder can't be used.
-    pub fn open(dir: &Path) -> Result<Self, PkiError> {
+    pub fn open(dir: &Path, issuing: Issuing) -> Result<Self, PkiError> {
         let read = |name: &str| fs::read_to_string(dir.join(name)).ok();
         if let (Some(ca_pem), Some(server_pem), Some(server_key_pem)) =
             (read("ca.pem"), read("server.pem"), read("server.key"))
         {
             return Ok(Self { ca_pem, server_pem, server_key_pem });
         }
-        let pki = Self::create()?;
+        let pki = Self::create(issuing)?;
         let write = |name: &str, text: &str| {
             let path = dir.join(name);
             write_private(&path, text.as_bytes()).map_err(|error| PkiError::File { path, error })
@@ -138,6 +155,15 @@ impl Pki {
     }
 }
 
+fn server_params() -> Result<CertificateParams, rcgen::Error> {
+    let mut server = CertificateParams::new(NAMES.map(str::to_owned).to_vec())?;
+    server.distinguished_name = rcgen::DistinguishedName::new();
+    server.distinguished_name.push(DnType::CommonName, "palomar sim");
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    Ok(server)
+}
+
 fn damaged(error: rustls_pki_types::pem::Error) -> PkiError {
     PkiError::Damaged(error.to_string())
 }
@@ -161,10 +187,17 @@ mod tests {
     #[test]
     fn a_folder_keeps_its_pki() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Pki::open(dir.path()).unwrap();
-        let second = Pki::open(dir.path()).unwrap();
+        let first = Pki::open(dir.path(), Issuing::Ca).unwrap();
+        let second = Pki::open(dir.path(), Issuing::Ca).unwrap();
         assert_eq!(first.ca_pem(), second.ca_pem());
         assert_eq!(first.ca_fingerprint().unwrap().len(), 64);
         first.server_config().unwrap();
+    }
+
+    #[test]
+    fn crude_a_self_signed_certificate_is_its_own_ca() {
+        let pki = Pki::create(Issuing::SelfSigned).unwrap();
+        assert_eq!(pki.ca_pem(), pki.server_pem);
+        pki.server_config().unwrap();
     }
 }

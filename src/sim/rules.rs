@@ -220,7 +220,7 @@ impl Rules {
     pub fn of(profile: Profile, operating: OperatingRules) -> Self {
         let (faults, shapes) = match profile {
             Profile::Strict => (Mode::Enforce, Mode::Report),
-            Profile::Lenient => (Mode::Report, Mode::Report),
+            Profile::Lenient | Profile::Crude => (Mode::Report, Mode::Report),
             Profile::Bench => (Mode::Off, Mode::Off),
         };
         let mode = match operating {

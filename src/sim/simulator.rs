@@ -11,9 +11,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::admin::{Admin, Info, http};
 use super::chain::ROOT_SERIAL;
-use super::config::{ClockMode, ConfigError, SimConfig};
+use super::config::{ClockMode, ConfigError, Profile, SimConfig};
 use super::listen::{self, Targets};
-use super::pki::{Pki, PkiError};
+use super::pki::{Issuing, Pki, PkiError};
 use super::shapes::{Shapes, Tables, TablesError};
 use super::shared::Shared;
 use super::state::{SaveError, StateDir};
@@ -90,9 +90,10 @@ impl Simulator {
             ClockMode::Real => (Clock::system(), "real"),
             ClockMode::Virtual { start } => (Clock::starting_at(start), "virtual"),
         };
-        let pki = match &config.state_dir {
-            Some(dir) => Pki::open(dir)?,
-            None => Pki::create()?,
+        let issuing = if config.profile == Profile::Crude { Issuing::SelfSigned } else { Issuing::Ca };
+        let pki = match &pki_dir(&config) {
+            Some(dir) => Pki::open(dir, issuing)?,
+            None => Pki::create(issuing)?,
         };
         let tables = Tables::load(&config.judge)?;
         let (mut world, state) = load(&config, clock)?;
@@ -173,6 +174,12 @@ impl Simulator {
     }
 }
 
+/// Where the PKI's files are: those of a crude server are not those of the others.
+fn pki_dir(config: &SimConfig) -> Option<PathBuf> {
+    let dir = config.state_dir.as_ref()?;
+    Some(if config.profile == Profile::Crude { dir.join("crude") } else { dir.clone() })
+}
+
 fn load(config: &SimConfig, clock: Clock) -> Result<(World, Option<StateDir>), StartError> {
     let Some(folder) = &config.state_dir else {
         return Ok((World::new(config.clone(), clock.wall_ms()), None));
@@ -210,7 +217,7 @@ fn info(
         admin: at(&bound.admin),
         root_key: hex::encode(root_key.as_bytes()),
         root_serial: ROOT_SERIAL,
-        ca_path: config.state_dir.as_ref().map(|dir| dir.join("ca.pem")),
+        ca_path: pki_dir(config).map(|dir| dir.join("ca.pem")),
         ca_fingerprint: pki.ca_fingerprint()?,
         seed: config.seed,
         clock,

@@ -41,7 +41,14 @@ pub struct Device {
 
 impl World {
     pub async fn new() -> Self {
-        let sim = Arc::new(Simulator::start(SimConfig::in_memory(7, START)).await.unwrap());
+        Self::with(|_| {}).await
+    }
+
+    /// The same with another configuration of the simulator.
+    pub async fn with(change: impl FnOnce(&mut SimConfig)) -> Self {
+        let mut config = SimConfig::in_memory(7, START);
+        change(&mut config);
+        let sim = Arc::new(Simulator::start(config).await.unwrap());
         for number in [ANNA, BERT] {
             let new = NewAccount { number: Some(number.to_owned()), ..NewAccount::default() };
             sim.admin().create_account(new).await.unwrap();

@@ -14,6 +14,7 @@ mod exit;
 mod link;
 mod listen;
 mod output;
+mod parity;
 mod qr;
 mod send;
 mod sim;
@@ -90,6 +91,7 @@ async fn command(cli: &Cli, config: &Config, output: Output) -> Result<(), Failu
         Command::Sim(SimCommand::Run(args)) => sim::run(args, output, interrupted()).await,
         Command::Sim(SimCommand::Pki(args)) => sim::pki(args, config, output).await,
         Command::Sim(SimCommand::Deviations(args)) => sim::deviations(args, output),
+        Command::Sim(SimCommand::Parity(args)) => parity::run(args, output).await,
         Command::Doctor => doctor::run(config, output).await,
     }
 }

@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::parity::ParityArgs;
 
 /// `sim` commands.
 #[derive(Debug, Subcommand)]
@@ -27,6 +28,8 @@ pub enum SimCommand {
     Pki(PkiArgs),
     /// Print where palomar's stanzas differ from the official client's on purpose, and why
     Deviations(DeviationsArgs),
+    /// Play palomar's first minute and a quiet day in virtual time and compare them with what is expected
+    Parity(ParityArgs),
 }
 
 /// Options of `sim deviations`.
@@ -43,7 +46,7 @@ pub struct RunArgs {
     /// Fixes keys, ids, refs and jitter
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// How strictly clients are judged: strict, lenient, bench
+    /// How strictly clients are judged: strict, lenient, bench; crude: a server worse than the real one, to be lived on
     #[arg(long, default_value = "strict")]
     profile: Profile,
     /// The folder of the state: PKI, accounts, queues (else nothing outlives the run)

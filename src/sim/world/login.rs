@@ -151,7 +151,7 @@ impl World {
         self.stats.logins += 1;
         self.write_success(id, &at);
         self.begin_backlog(id, &at);
-        if passive {
+        if passive && !self.is_crude(&at.number) {
             self.timers.set(self.now_ms + ACTIVE_WITHIN_MS, Timer::NeverActive(id));
         } else {
             self.welcome_new_devices(&at.number);

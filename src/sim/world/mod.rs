@@ -19,6 +19,7 @@
 mod account;
 mod checks;
 mod connection;
+mod crude;
 mod group_settings;
 mod groups;
 mod iq;

@@ -19,6 +19,9 @@ const SILENT_MS: i64 = 2000;
 impl World {
     /// Right after `<success>`.
     pub(crate) fn begin_backlog(&mut self, id: ConnectionId, at: &DeviceRef) {
+        if self.is_crude(&at.number) {
+            return self.no_backlog(id, at);
+        }
         let held = self.config.hold_until_active;
         let waiting: std::collections::VecDeque<u64> = self
             .device(at)
@@ -34,6 +37,17 @@ impl World {
         self.preview(id, at);
         if !passive {
             self.expect_batch_request(id);
+        }
+    }
+
+    /// A crude server has no queue: live at once, and what came before is gone.
+    fn no_backlog(&mut self, id: ConnectionId, at: &DeviceRef) {
+        if let Some(device) = self.device_mut(at) {
+            device.queue.clear();
+        }
+        if let Some(session) = self.session_mut(id) {
+            session.active = true;
+            session.backlog = Backlog { done: true, ..Backlog::default() };
         }
     }
 

@@ -86,6 +86,9 @@ impl World {
             registration.refs.push(Ref { text: self.new_ref::<72>(), until_ms, used: false });
             until_ms += LATER_REF_MS;
         }
+        if self.registers_crudely() {
+            self.write(id, Node::new("success").attr("t", self.now_s()).attr("location", "sim"));
+        }
         let refs = registration.refs.iter().map(|r| Node::new("ref").text_bytes(&r.text)).collect::<Vec<_>>();
         let pair_device = Node::new("iq")
             .attr("from", Jid::service())
@@ -256,7 +259,9 @@ impl World {
             Node::new("companion-props").bytes(props.unwrap_or_default()),
         ];
         self.reply(phone, &pending.request, Ok(result));
-        self.end_with(id, Some(Node::new("stream:error").attr("code", "515")), CLOSE_AFTER_515_MS);
+        if !self.registers_crudely() {
+            self.end_with(id, Some(Node::new("stream:error").attr("code", "515")), CLOSE_AFTER_515_MS);
+        }
         self.judge_double_link(id, &pending.at);
     }
 

@@ -61,6 +61,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
     /// Appends a stanza; returns its position, and whether the oldest had to go for it.
     pub fn push(
         &mut self,

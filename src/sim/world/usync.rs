@@ -15,6 +15,8 @@ struct Asked {
     contact: Option<String>,
     number: Option<String>,
     device_hash: Option<String>,
+    /// The asker gets lists without key indexes.
+    bare: bool,
 }
 
 impl World {
@@ -29,10 +31,11 @@ impl World {
         if self.judge_usync(origin, query.find("contact").is_some(), asked) {
             return Err(Refusal::RATE_OVERLIMIT);
         }
+        let bare = self.is_crudely_served(origin);
         let mut seen = BTreeSet::new();
         let mut users = Vec::new();
         for user in list.nodes().filter(|node| node.tag == "user") {
-            let Some(asked) = self.asked(user) else { continue };
+            let Some(asked) = self.asked(user, bare) else { continue };
             if !seen.insert(asked.jid.clone()) {
                 continue;
             }
@@ -56,7 +59,7 @@ impl World {
         ])
     }
 
-    fn asked(&self, user: &Node) -> Option<Asked> {
+    fn asked(&self, user: &Node, bare: bool) -> Option<Asked> {
         let device_hash = user
             .find("devices")
             .and_then(|devices| devices.str("device_hash"))
@@ -66,13 +69,13 @@ impl World {
             let number = self.resolve(&jid).map(|at| at.number);
             let jid =
                 if *jid.server() == Server::CUs { Jid::pn(jid.user()).ok()? } else { jid.without_device() };
-            return Some(Asked { jid, contact, number, device_hash });
+            return Some(Asked { jid, contact, number, device_hash, bare });
         }
         let text = contact?;
         let digits: String = text.split('@').next()?.chars().filter(char::is_ascii_digit).collect();
         let jid = Jid::pn(&digits).ok()?;
         let number = self.accounts.contains_key(&digits).then(|| digits.clone());
-        Some(Asked { jid, contact: Some(text), number, device_hash })
+        Some(Asked { jid, contact: Some(text), number, device_hash, bare })
     }
 
     fn user(&self, asked: &Asked, protocols: &[&Node], by_lid: bool) -> Node {
@@ -129,11 +132,15 @@ impl World {
         let known = self.config.usync_delta && asked.device_hash.as_deref() == Some(&*hash);
         let companions = listed.len() > 1;
         let devices = listed.into_iter().map(|(device, key_index)| {
+            let key_index = key_index.filter(|_| !asked.bare);
             Node::new("device").attr("id", device).opt_attr("key-index", key_index)
         });
         let list = Node::new("device-list").attr("hash", hash).children(devices.collect::<Vec<_>>());
-        let signed = super::notify::key_index_list(account, companions);
         let node = Node::new("devices");
+        if asked.bare {
+            return node.child(list);
+        }
+        let signed = super::notify::key_index_list(account, companions);
         if known { node.child(signed) } else { node.child(list).child(signed) }
     }
 }

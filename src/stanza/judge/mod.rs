@@ -3,12 +3,14 @@
 //! Here live the table of shapes, the comparison with it, and the list of deliberate deviations. A pure function of
 //! (table, stanza): it builds nothing, refuses nothing, and changes nothing.
 //!
+//! [`order`] has the order of a connection's stanzas and the counts of a quiet day (protocol 01 §14).
 //! [`payload`] does the same for the protobuf payloads inside stanzas (feature `sim`, for the size of its tables).
 
 mod compare;
 mod deviations;
 mod form;
 mod kind;
+pub mod order;
 #[cfg(feature = "sim")]
 pub mod payload;
 mod table;

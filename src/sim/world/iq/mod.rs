@@ -84,8 +84,11 @@ impl World {
         }
     }
 
-    /// Writes an IQ's result or error to the one who asked.
+    /// Writes an IQ's result or error to the one who asked; a crude server answers only some.
     pub(crate) fn reply(&mut self, origin: &Origin, iq: &Node, reply: Reply) {
+        if self.keeps_silent(origin, iq) {
+            return;
+        }
         let answer = answer_to(iq, self.now_s(), reply);
         match origin.connection {
             Some(id) => self.write(id, answer),
@@ -153,7 +156,7 @@ impl World {
                 tracing::info!("unhandled {xmlns}/{child}");
                 Ok(Vec::new())
             }
-            Profile::Bench => Ok(Vec::new()),
+            Profile::Bench | Profile::Crude => Ok(Vec::new()),
         }
     }
 

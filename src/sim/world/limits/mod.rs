@@ -104,7 +104,7 @@ impl World {
     /// A rule's mode for an account: a lenient account is reported only, one of `bench` is not judged.
     fn mode_for(&self, number: &str, mode: Mode) -> Mode {
         match self.accounts.get(number).and_then(|account| account.profile) {
-            Some(Profile::Lenient) => mode.min(Mode::Report),
+            Some(Profile::Lenient | Profile::Crude) => mode.min(Mode::Report),
             Some(Profile::Bench) => Mode::Off,
             Some(Profile::Strict) | None => mode,
         }
