@@ -10,5 +10,8 @@ mod killed;
 mod life;
 mod pairing;
 mod phone;
+mod strict_reader;
 mod talk;
+#[path = "../common/vectors.rs"]
+mod vectors;
 mod world;

@@ -9,6 +9,7 @@
 //! | [`Schema::opened`] | a `Message` out of an `<enc>`, padding included, with its [`Envelope`]: all of the above, and wrapper, key-group, attributes, padding, the distribution message inside |
 //! | [`Schema::enveloped`] | the same without padding |
 //! | [`Schema::plain`] | the `Message` of a newsletter's `<plaintext>` |
+//! | [`Schema::patch`], [`Schema::action`] | an app-state patch that goes out, and what a record of it holds: the walk, and what the official reader is fatal on (06 §9.1) |
 //! | [`Schema::in_stanza`] | whatever payload stands readable in a client's stanza |
 //!
 //! Every call gives the findings, none for a good payload; `op` is `payload.` and the message's name. An unknown field
@@ -17,6 +18,7 @@
 mod envelope;
 mod fields;
 mod message;
+mod patch;
 mod schema;
 mod stanza;
 mod walk;

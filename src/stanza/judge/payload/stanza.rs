@@ -20,7 +20,7 @@ impl Schema {
         if let Some(bytes) = node.content_bytes() {
             match &*node.tag {
                 "device-identity" => all.push(self.walk(Payload::SignedDeviceIdentity, &bytes)),
-                "patch" => all.push(self.walk(Payload::SyncdPatch, &bytes)),
+                "patch" => all.push(self.patch(&bytes)),
                 "plaintext" => all.push(self.plain(&bytes, &Labels::of(stanza, node))),
                 _ => {}
             }
