@@ -68,10 +68,7 @@ async fn crude_link_text_both_ways_and_log_out() {
     let limit = Duration::from_secs(5);
     takes_at_most(&world, limit, "log-out", device.client.log_out()).await.unwrap();
     let stop = device.stops().await;
-    assert!(
-        matches!(stop, Stop::LoggedOut { reason: LogOut::User | LogOut::DeviceRemoved, .. }),
-        "{stop:?}"
-    );
+    assert!(matches!(stop, Stop::LoggedOut { reason: LogOut::User | LogOut::DeviceRemoved, .. }), "{stop:?}");
     assert!(world.sim.admin().account(ANNA).await.unwrap().devices.is_empty());
 }
 
@@ -84,7 +81,8 @@ async fn crude_queries_without_an_answer_leave_a_ready_account_in_peace() {
     assert_eq!(*device.client.state().borrow(), State::Ready);
     assert_eq!(world.logins().await, logins, "the connection was never given up");
     let asked = world.sent(ANNA, "iq").await;
-    let of = |xmlns: &str| asked.iter().filter(|item| item.node.str("xmlns").as_deref() == Some(xmlns)).count();
+    let of =
+        |xmlns: &str| asked.iter().filter(|item| item.node.str("xmlns").as_deref() == Some(xmlns)).count();
     println!("in an hour: properties {}, privacy {}", of("abt"), of("privacy"));
     assert!(of("abt") <= 6 && of("privacy") == 1, "unanswered queries are not hammered");
     sends(&world, &device, "still here").await;

@@ -30,7 +30,8 @@ const ELSEWHERE: [&str; 8] = [
 
 async fn send(device: &Device, message: Message, key: &str) -> String {
     let to = Jid::pn(BERT).unwrap();
-    let accepted = device.client.send(&to, message, key).await.unwrap_or_else(|error| panic!("{key}: {error}"));
+    let accepted =
+        device.client.send(&to, message, key).await.unwrap_or_else(|error| panic!("{key}: {error}"));
     let outcome = within(device.client.outcome(key)).await.unwrap();
     assert!(matches!(outcome, Some(SendOutcome::Sent { .. })), "{key}: {outcome:?}");
     accepted.message_id
@@ -90,8 +91,7 @@ async fn judge_strict_reader_takes_every_message_kind_that_we_send() {
     ids.insert(send(&device, edit_of(said, world.clock.wall_ms()), "edit by hand").await);
     world.clock.sleep(Duration::from_secs(30)).await;
 
-    let (theirs, own) =
-        (read_strictly(&world, BERT, &ids).await, read_strictly(&world, ANNA, &ids).await);
+    let (theirs, own) = (read_strictly(&world, BERT, &ids).await, read_strictly(&world, ANNA, &ids).await);
     println!("{} kinds sent; opened and read strictly: {theirs} by the peer, {own} own copies", ids.len());
     assert_eq!((theirs, own), (ids.len(), ids.len()));
     assert!(ids.len() > 40 || kinds.is_empty(), "{} kinds", ids.len());

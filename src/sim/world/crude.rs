@@ -20,7 +20,9 @@ fn answers(iq: &Node) -> bool {
     let child = iq.nodes().next().map(|child| &*child.tag);
     match iq.str("xmlns").as_deref() {
         Some("w:p" | "urn:xmpp:ping" | "usync") => true,
-        Some("encrypt") => matches!(child, Some("key" | "registration" | "type" | "identity" | "list" | "skey")),
+        Some("encrypt") => {
+            matches!(child, Some("key" | "registration" | "type" | "identity" | "list" | "skey"))
+        }
         _ => false,
     }
 }

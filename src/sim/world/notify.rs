@@ -106,7 +106,8 @@ impl World {
     pub(crate) fn enqueue(&mut self, at: &DeviceRef, kind: Kind, peer: Option<String>, node: Node) {
         let now = self.now_ms;
         let id = node.str("id").unwrap_or_default().into_owned();
-        let lost = self.is_crude(&at.number) && self.device(at).is_none_or(|device| device.connection.is_none());
+        let lost =
+            self.is_crude(&at.number) && self.device(at).is_none_or(|device| device.connection.is_none());
         let Some(device) = self.device_mut(at).filter(|_| !lost) else { return };
         let (sequence, overflow) = device.queue.push(now, kind, &id, peer, node);
         if overflow {

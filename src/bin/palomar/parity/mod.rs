@@ -4,7 +4,6 @@
 
 mod stage;
 
-
 use clap::Args;
 use palomar::stanza::judge::order::{self, Count, Fault, Row};
 use serde_json::json;

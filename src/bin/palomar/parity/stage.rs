@@ -212,7 +212,9 @@ async fn open(sim: &Arc<Simulator>, store: &Store, clock: Clock, seed: u64) -> R
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    tokio::time::timeout(STEP, work).await.map_err(|_| Failure::failed("the client did not get on within 10 minutes"))
+    tokio::time::timeout(STEP, work)
+        .await
+        .map_err(|_| Failure::failed("the client did not get on within 10 minutes"))
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {

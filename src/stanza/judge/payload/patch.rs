@@ -24,7 +24,8 @@ impl Schema {
     /// none for a good one. What lies in its records is judged by [`Schema::action`].
     #[must_use]
     pub fn patch(&self, bytes: &[u8]) -> Vec<Finding> {
-        let mut reader = Reader { payload: Payload::SyncdPatch, findings: self.walk(Payload::SyncdPatch, bytes) };
+        let mut reader =
+            Reader { payload: Payload::SyncdPatch, findings: self.walk(Payload::SyncdPatch, bytes) };
         if let Ok(patch) = SyncdPatch::decode(bytes) {
             reader.patch(&patch, bytes.len());
         }
@@ -84,7 +85,9 @@ impl Reader {
         self.require("keyId/id", has_id(patch.key_id.as_ref().and_then(|key| key.id.as_deref())));
         self.require("deviceIndex", patch.device_index.is_some());
         match (&patch.external_mutations, patch.mutations.is_empty()) {
-            (Some(_), false) => self.find("externalMutations", What::Alternatives, "an inline list or an external one"),
+            (Some(_), false) => {
+                self.find("externalMutations", What::Alternatives, "an inline list or an external one")
+            }
             (None, true) => self.find("mutations", What::Count, "1 to 100"),
             (Some(external), true) => {
                 self.forbid("clientDebugData", patch.client_debug_data.is_some());
@@ -108,9 +111,9 @@ impl Reader {
         for mutation in mutations {
             self.mutation(mutation);
             let index = mutation.record.as_ref().and_then(|record| record.index.as_ref());
-            let again = index.and_then(|index| index.blob.as_ref()).is_some_and(|blob| {
-                !seen.insert((blob.clone(), mutation.operation))
-            });
+            let again = index
+                .and_then(|index| index.blob.as_ref())
+                .is_some_and(|blob| !seen.insert((blob.clone(), mutation.operation)));
             if again {
                 self.find("mutations/record/index", What::Count, "one SET and one REMOVE of an index");
             }
