@@ -13,6 +13,7 @@ pub mod stanza;
 pub mod wire;
 
 pub mod client;
+pub mod fleet;
 
 #[cfg(feature = "sim")]
 pub mod sim;

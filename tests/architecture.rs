@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 /// Room, and the rooms of this crate that it may name.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("crypto", &[]),
     ("clock", &[]),
     ("wire", &[]),
@@ -16,11 +16,12 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("stanza", &["clock", "crypto", "wire"]),
     ("media", &["crypto", "wire"]),
     ("client", &["crypto", "clock", "wire", "noise", "signal", "stanza", "media"]),
+    ("fleet", &["crypto", "clock", "wire", "noise", "signal", "stanza", "media", "client"]),
     ("sim", &["crypto", "clock", "wire", "noise", "signal", "stanza", "media"]),
 ];
 
 /// Rooms that do no IO, read no clock and keep no global state.
-const PURE: [&str; 6] = ["crypto", "wire", "noise", "signal", "stanza", "media"];
+const PURE: [&str; 7] = ["crypto", "wire", "noise", "signal", "stanza", "media", "fleet/scheduler"];
 
 fn sources(under: &Path) -> Vec<PathBuf> {
     if under.is_file() {
