@@ -4,6 +4,10 @@
 
 #![forbid(unsafe_code)]
 
+// Helpers of tests that both sides use name this crate as the others do.
+#[cfg(test)]
+extern crate self as palomar;
+
 pub mod clock;
 pub mod crypto;
 pub mod media;

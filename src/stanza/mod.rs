@@ -10,6 +10,7 @@ pub mod content;
 pub mod devices;
 pub mod element;
 pub mod failure;
+pub mod group;
 pub mod ib;
 pub mod iq;
 pub mod judge;

@@ -8,10 +8,12 @@ mod crude;
 mod faulty;
 mod killed;
 mod life;
+mod linking;
 mod pairing;
 mod phone;
 mod strict_reader;
 mod talk;
+mod transport;
 #[path = "../common/vectors.rs"]
 mod vectors;
 mod world;

@@ -11,6 +11,8 @@ use palomar::sim::{Direction, NewAccount, SimConfig, Simulator, TrafficFilter, T
 use palomar::store::memory::MemoryAccounts;
 use palomar::store::{AccountId, Accounts as _, Store};
 
+use crate::faulty::{Plan, faulty};
+
 pub const START: i64 = 1_786_000_000_000;
 pub const ANNA: &str = "15550003333";
 pub const BERT: &str = "15550004444";
@@ -61,6 +63,25 @@ impl World {
         let store = self.accounts.create(&id, START).unwrap();
         let client = self.open(&store, source, 0).await;
         Device { client, store, source, restarts: 0 }
+    }
+
+    /// As [`Self::device`], on a store that fails by the plan.
+    pub async fn device_failing(&self, source: u8, plan: &Arc<Plan>) -> Device {
+        let id: AccountId = format!("account{source}").parse().unwrap();
+        let store = faulty(&self.accounts.create(&id, START).unwrap(), plan);
+        let client = self.open(&store, source, 0).await;
+        Device { client, store, source, restarts: 0 }
+    }
+
+    /// The account's state goes to the archive; a fresh one takes its place.
+    pub async fn archive(&self, device: &mut Device) {
+        let id: AccountId = format!("account{}", device.source).parse().unwrap();
+        device.client.close().await.unwrap();
+        device.store.close().await.unwrap();
+        self.accounts.archive(&id, START).unwrap();
+        device.store = self.accounts.create(&id, START).unwrap();
+        device.restarts += 1;
+        device.client = self.open(&device.store, device.source, device.restarts).await;
     }
 
     async fn open(&self, store: &Store, source: u8, restarts: u32) -> Client {

@@ -23,6 +23,8 @@ contract! {
     a_device_list_is_one_record_under_both_addresses
     learning_a_mapping_joins_device_lists
     a_replaced_mapping_leaves_no_stale_partner
+    a_mapping_that_is_taken_back_is_unknown_both_ways
+    sender_keys_of_a_former_identity_are_marked_until_they_are_replaced
     device_lists_are_walked_by_cursor
 }
 
@@ -331,6 +333,54 @@ async fn device_lists_are_walked_by_cursor(bench: Bench) {
                 seen.extend(page.into_iter().filter_map(|(_, list)| list.ts));
             }
             assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6]);
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn a_mapping_that_is_taken_back_is_unknown_both_ways(bench: Bench) {
+    let store = bench.store();
+    store
+        .write(|tx| {
+            tx.put_mapping("p", "l")?;
+            assert!(!tx.delete_mapping("p", "other")?);
+            assert_eq!(tx.lid_of("p")?.as_deref(), Some("l"));
+            assert!(tx.delete_mapping("p", "l")?);
+            assert_eq!((tx.lid_of("p")?, tx.pn_of("l")?), (None, None));
+            assert!(!tx.delete_mapping("p", "l")?);
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn sender_keys_of_a_former_identity_are_marked_until_they_are_replaced(bench: Bench) {
+    let store = bench.store();
+    store
+        .write(|tx| {
+            for (group, device) in [("g1", "d1"), ("g2", "d1"), ("g1", "d2")] {
+                tx.put_sender_key(group, device, b"old")?;
+            }
+            tx.mark_sender_keys_stale("d1")?;
+            tx.mark_sender_keys_stale("nobody")?;
+            tx.mark_sender_key_stale("g9", "d1")?;
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+    let store = bench.restart(store).await;
+    store
+        .write(|tx| {
+            assert!(tx.sender_key_is_stale("g1", "d1")? && tx.sender_key_is_stale("g2", "d1")?);
+            assert!(!tx.sender_key_is_stale("g1", "d2")? && !tx.sender_key_is_stale("g9", "d1")?);
+            assert_eq!(tx.sender_key_groups("d1")?, ["g1", "g2"]);
+            // What opens with it may go on; only what replaces it takes the mark away.
+            tx.put_sender_key("g1", "d1", b"moved on")?;
+            assert!(tx.sender_key_is_stale("g1", "d1")?);
+            tx.delete_sender_key("g1", "d1")?;
+            tx.put_sender_key("g1", "d1", b"new")?;
+            assert!(!tx.sender_key_is_stale("g1", "d1")? && tx.sender_key_is_stale("g2", "d1")?);
             Ok::<_, StoreError>(())
         })
         .await
