@@ -441,7 +441,7 @@ fn pairing_error(code: &str, text: &str) -> AdminError {
         ("404", _) => "ref-unknown",
         ("409", _) => "companion-limit",
         ("408", _) => "timeout",
-        ("bad-code" | "ref-unknown" | "timeout" | "bad-qr", _) => code,
+        ("bad-code" | "ref-unknown" | "timeout" | "bad-qr" | "companion-limit", _) => code,
         _ => "device-error",
     };
     AdminError::new(admin, format!("{code} {text}"))
