@@ -6,8 +6,8 @@
 use allocation_counter::measure;
 use palomar::crypto::{KeyPair, sha256};
 use palomar::signal::{
-    Local, PreKeyBundle, PreKeySignalMessage, SenderKey, SenderKeyDistribution, SenderKeyMessage, SenderKeyRecord,
-    SessionRecord, SignalMessage, SignedPreKey,
+    Local, PreKeyBundle, PreKeySignalMessage, SenderKey, SenderKeyDistribution, SenderKeyMessage,
+    SenderKeyRecord, SessionRecord, SignalMessage, SignedPreKey,
 };
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
@@ -66,7 +66,8 @@ fn good() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let rng = &mut ChaCha20Rng::seed_from_u64(1);
     let (ours, theirs) = (KeyPair::generate(rng), KeyPair::generate(rng));
     let signed = SignedPreKey::generate(1, &theirs, rng);
-    let bundle = PreKeyBundle::new(7, *theirs.public(), (1, *signed.pair.public(), &signed.signature), None).unwrap();
+    let bundle =
+        PreKeyBundle::new(7, *theirs.public(), (1, *signed.pair.public(), &signed.signature), None).unwrap();
     let mut sessions = SessionRecord::default();
     let local = Local { identity: &ours, registration_id: 5 };
     for _ in 0..41 {
@@ -97,7 +98,11 @@ fn proves_04_22_25_what_is_good_allocates_no_more_than_its_size_and_a_constant()
     }
     for record in &stored {
         let held = records(record);
-        assert!(held <= PER_RECORD_BYTE * record.len() as u64 + CONSTANT, "{held} bytes for {}", record.len());
+        assert!(
+            held <= PER_RECORD_BYTE * record.len() as u64 + CONSTANT,
+            "{held} bytes for {}",
+            record.len()
+        );
     }
 }
 

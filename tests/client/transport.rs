@@ -137,9 +137,9 @@ async fn kept(world: &World, device: &Device, before: &(Vec<u8>, String), what: 
 }
 
 async fn keys(device: &Device) -> (Vec<u8>, String) {
-    let read = device.store.read(|tx| {
-        Ok::<_, StoreError>((tx.keys()?.unwrap().noise.public.to_vec(), tx.link()?.unwrap().pn))
-    });
+    let read = device
+        .store
+        .read(|tx| Ok::<_, StoreError>((tx.keys()?.unwrap().noise.public.to_vec(), tx.link()?.unwrap().pn)));
     read.await.unwrap()
 }
 
