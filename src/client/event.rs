@@ -115,7 +115,7 @@ pub struct Received {
     pub text: Option<String>,
     /// What it does to another message.
     pub change: Option<Change>,
-    /// The `Message` without wrappers, serialized, base64.
+    /// The `Message` without wrappers, as its sender wrote it, with fields that this version does not know; base64.
     #[serde(with = "text_bytes")]
     pub message: Vec<u8>,
 }
@@ -159,6 +159,9 @@ pub struct Unreadable {
     pub timestamp: i64,
     /// Why.
     pub reason: String,
+    /// What the ciphertext held where it opened and is no message: the bytes, base64. Else empty.
+    #[serde(with = "text_bytes", default, skip_serializing_if = "Vec::is_empty")]
+    pub content: Vec<u8>,
 }
 
 /// A receipt.

@@ -292,3 +292,34 @@ async fn proves_01_22_14_after_a_passive_login_the_work_comes_before_active() {
     let counts = iqs.iter().filter(|item| item.node.find("count").is_some()).count();
     assert_eq!((actives, counts), (1, 0));
 }
+
+/// A first login whose limits are cut down by `hurry`; how often `<active/>` went out.
+async fn first_login(hurry: fn(&mut palomar::client::config::Timeouts)) -> usize {
+    let world = World::new().await;
+    let mut device = world.device(1).await;
+    device.client.close().await.unwrap();
+    let ports = Arc::new(TwoPorts {
+        sim: Arc::clone(&world.sim),
+        closed: Mutex::default(),
+        dialled: Mutex::default(),
+        under_way: AtomicUsize::new(0),
+    });
+    let address = "ws://sim.test/ws/chat".parse().unwrap();
+    let endpoint = Endpoint::at(address, world.sim.root_key(), Tls::new(None).unwrap());
+    let mut config = Config::new(endpoint, ports as _);
+    hurry(&mut config.timeouts);
+    let chance = Chance::seeded(&[78; 32]);
+    device.client = Client::open_with(device.store.clone(), config, world.clock, chance).await.unwrap();
+    world.link(&device, ANNA).await;
+    world.clock.sleep(Duration::from_secs(300)).await;
+    let iqs = world.sent(ANNA, "iq").await;
+    iqs.iter().filter(|item| item.node.find("active").is_some()).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn proves_01_22_14_active_goes_out_also_when_the_work_takes_too_long_and_when_each_part_of_it_fails() {
+    let late = first_login(|timeouts| timeouts.startup_work = Duration::ZERO).await;
+    assert!(late >= 1, "the work is given up at its limit");
+    let failed = first_login(|timeouts| timeouts.iq = Duration::ZERO).await;
+    assert!(failed >= 1, "every question of the work fails at once");
+}

@@ -7,14 +7,21 @@ use crate::client::event::{Change, Event, Received, Target};
 use crate::client::receive::env::Env;
 use crate::client::receive::phone;
 use crate::client::send::{secret_of, settle, timer};
+use crate::proto::edit::{self, EditError};
 use crate::proto::message::protocol_message::Type;
 use crate::proto::message::{AppStateSyncKeyShare, ProtocolMessage};
 use crate::proto::{Message, MessageKey as Key};
-use crate::stanza::content::{classify, unwrap};
+use crate::stanza::content::{classify, unwrap, unwrap_bytes};
 use crate::stanza::message::{Chat, Incoming, Source};
 use crate::store::inbox::MessageKey;
 use crate::store::{Secret, SecretOf, StoreError, Tx};
 use crate::wire::Jid;
+
+/// A message, and the bytes that it was decoded from.
+pub(crate) struct Opened<'b> {
+    pub(crate) message: Message,
+    pub(crate) bytes: &'b [u8],
+}
 
 /// Takes a decoded message. `true`: it had content, so that the message counts as obtained. `quiet` is set where it
 /// is of a kind that has no ticks.
@@ -24,9 +31,10 @@ pub(crate) fn take(
     stanza: &Incoming<'_>,
     source: &Source,
     key: &MessageKey,
-    mut message: Message,
+    Opened { mut message, bytes }: Opened<'_>,
     quiet: &mut bool,
 ) -> Result<bool, StoreError> {
+    let innermost = unwrap_bytes(bytes, &message).unwrap_or_default().into_owned();
     keep_secret(tx, env, key, &message)?;
     let sent_copy = message.device_sent_message.take();
     if let Some(copy) = sent_copy {
@@ -75,7 +83,7 @@ pub(crate) fn take(
         offline: stanza.offline.is_some(),
         text: text(inner),
         change: change(env, source, inner),
-        message: inner.encode_to_vec(),
+        message: whole(&innermost, inner).unwrap_or_else(|_| inner.encode_to_vec()),
     }));
     tx.push_event(&event.row(env.now), env.now)?;
     Ok(true)
@@ -83,6 +91,18 @@ pub(crate) fn take(
 
 fn time(env: &Env, stanza: &Incoming<'_>) -> i64 {
     stanza.t.and_then(|t| i64::try_from(t).ok()).unwrap_or(env.server_s)
+}
+
+/// The content as it was sent, with every field that this version does not know (03b §6): without what came along for
+/// the group, and with the context that an own device put around its copy.
+fn whole(bytes: &[u8], inner: &Message) -> Result<Vec<u8>, EditError> {
+    const DISTRIBUTION: u32 = 2;
+    const CONTEXT: u32 = 35;
+    let mut bytes = edit::remove(bytes, &[DISTRIBUTION])?;
+    if let (None, Some(context)) = (edit::last(&bytes, CONTEXT)?, &inner.message_context_info) {
+        bytes = edit::set(&bytes, &[CONTEXT], edit::Value::Bytes(&context.encode_to_vec()))?;
+    }
+    Ok(bytes)
 }
 
 /// The secret by which add-ons of the message are read.

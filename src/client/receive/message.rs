@@ -31,8 +31,8 @@ struct Outcome {
     opened: bool,
     /// A key that was used already, and nothing in the inbox.
     lost: bool,
-    /// A good decrypt with a plaintext that is none.
-    undecodable: bool,
+    /// A good decrypt with a plaintext that is none: the bytes.
+    undecodable: Option<Vec<u8>>,
     /// The first failure that a resend can heal, and its ciphertext.
     failure: Option<(NotOpened, u32, [u8; 32])>,
     /// A bot's reply to a message whose secret is not known.
@@ -190,19 +190,21 @@ fn take(
         None | Some(2) => padding::unpad(&padded).ok(),
         _ => None,
     };
-    let Some(decoded) = plain.and_then(|plain| crate::proto::decode::<Message>(plain).ok()) else {
-        outcome.undecodable = true;
+    let decoded = plain.and_then(|bytes| Some((crate::proto::decode::<Message>(bytes).ok()?, bytes)));
+    let Some((decoded, bytes)) = decoded else {
+        outcome.undecodable = Some(plain.unwrap_or(&padded).to_vec());
         return Ok(());
     };
     if matches!(enc.cipher, Some(Cipher::Message | Cipher::PreKeyMessage)) {
         distribution(tx, source, &decoded)?;
     }
+    let opened = content::Opened { message: decoded, bytes };
     // A resend after the content came, or a second copy of it, changes nothing.
     if tx.seen_message(key)?.is_some() {
         outcome.content = true;
         return Ok(());
     }
-    if content::take(tx, env, message, source, key, decoded, &mut outcome.quiet)? {
+    if content::take(tx, env, message, source, key, opened, &mut outcome.quiet)? {
         outcome.content = true;
         tx.mark_message_seen(key, env.now)?;
         tx.delete_placeholder(key)?;
@@ -249,7 +251,7 @@ fn without_content(
     let known = tx.seen_message(key)?.is_some() || tx.placeholder(key)?.is_some();
     if !message.is_peer() && !known {
         let why = message.unavailable.as_ref().and_then(|unavailable| unavailable.kind.clone());
-        unreadable(tx, env, message, source, &why.unwrap_or_else(|| "no content".to_owned()))?;
+        unreadable(tx, env, message, source, &why.unwrap_or_else(|| "no content".to_owned()), Vec::new())?;
         let asks = phone::may_ask(env, message, source);
         tx.put_placeholder(&Placeholder {
             message: key.clone(),
@@ -286,6 +288,7 @@ fn unreadable(
     message: &Incoming<'_>,
     source: &Source,
     reason: &str,
+    content: Vec<u8>,
 ) -> Result<(), StoreError> {
     let event = Event::Undecryptable(Unreadable {
         chat: source.chat.to_string(),
@@ -293,6 +296,7 @@ fn unreadable(
         id: message.id.clone(),
         timestamp: message.t.and_then(|t| i64::try_from(t).ok()).unwrap_or(env.server_s),
         reason: reason.to_owned(),
+        content,
     });
     tx.push_event(&event.row(env.now), env.now).map(drop)
 }
@@ -319,13 +323,13 @@ fn conclude(
         return ask_again(tx, env, answerable, message, source, key, &error, count, hash, node);
     }
     let hide = message.encs.iter().any(|enc| enc.hide);
-    if outcome.content || outcome.opened && !outcome.undecodable {
+    if outcome.content || outcome.opened && outcome.undecodable.is_none() {
         match answer::success(message, source, outcome.quiet) {
             Some(receipt) => env.effects.push(Effect::Receipt(receipt)),
             None => env.send(answerable.ack(Some(&env.own.pn))),
         }
-    } else if outcome.undecodable {
-        unreadable(tx, env, message, source, "not a message")?;
+    } else if let Some(bytes) = outcome.undecodable {
+        unreadable(tx, env, message, source, "not a message", bytes)?;
         env.send(answerable.nack(Some(&env.own.pn), Nack::InvalidProtobuf));
     } else if outcome.no_secret {
         env.send(answerable.nack(Some(&env.own.pn), Nack::MissingMessageSecret));
@@ -375,7 +379,7 @@ fn ask_again(
         None => old.as_ref().map_or(0, |old| old.count).max(count).saturating_add(1),
     };
     if !message.encs.iter().all(|enc| enc.hide) {
-        unreadable(tx, env, message, source, &error.to_string())?;
+        unreadable(tx, env, message, source, &error.to_string(), Vec::new())?;
     }
     let given_up = n > MAX_COUNT;
     let asked = old.as_ref().is_some_and(|old| old.asked_phone);

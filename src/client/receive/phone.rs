@@ -194,7 +194,9 @@ fn obtained(
         renamed(env, source, named, participant)
     };
     let mut quiet = false;
-    if content::take(tx, env, &stanza, &source, key, *message, &mut quiet)? {
+    let bytes = message.encode_to_vec();
+    let opened = content::Opened { message: *message, bytes: &bytes };
+    if content::take(tx, env, &stanza, &source, key, opened, &mut quiet)? {
         tx.mark_message_seen(key, env.now)?;
         tx.delete_placeholder(key)?;
     }

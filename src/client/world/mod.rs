@@ -239,7 +239,12 @@ impl Device {
 
     /// A message for one device under the session that is there: its `<enc>`.
     pub(crate) async fn seal(&self, to: &Device, message: &Message) -> Node {
-        let (key, padded) = (address::key(&to.lid), padding::pad_with(&message.encode_to_vec(), 4));
+        self.seal_bytes(to, &message.encode_to_vec()).await
+    }
+
+    /// As [`Self::seal`], of any bytes.
+    pub(crate) async fn seal_bytes(&self, to: &Device, bytes: &[u8]) -> Node {
+        let (key, padded) = (address::key(&to.lid), padding::pad_with(bytes, 4));
         let sealed = self.store.write(move |tx| session::encrypt(tx, &key, &padded, START)).await;
         let (sent, _) = sealed.unwrap().expect("a session");
         Node::new("enc").attr("v", "2").attr("type", sent.kind.as_str()).bytes(sent.bytes)

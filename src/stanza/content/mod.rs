@@ -21,7 +21,7 @@ pub use change::Edit;
 pub use kind::Kind;
 pub use media::MediaType;
 pub use single::{is_single_content, overfull_level};
-pub use unwrap::{MAX_DEPTH, TooDeep, Unwrapped, context_info, unwrap};
+pub use unwrap::{MAX_DEPTH, TooDeep, Unwrapped, context_info, unwrap, unwrap_bytes};
 
 /// The attributes of a stanza that carries a message.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 
 use palomar_proto::{Message, MessageContextInfo, edit, message as m};
 
+use prost::Message as _;
+
 use super::*;
 
 fn text() -> Message {
@@ -128,4 +130,34 @@ fn exactly_one_content_field_on_every_level_unknown_ones_counted() {
     let unknown = edit::set(&[], &[9000], edit::Value::Varint(1)).unwrap();
     assert!(is_single_content(&unknown).unwrap());
     assert!(!is_single_content(&[unknown, text().encode_to_vec()].concat()).unwrap());
+}
+
+#[test]
+fn proves_03b_6_the_bytes_inside_any_wrapper_are_kept_with_what_is_not_known_in_them() {
+    // A text, and a field that no version of the schema has.
+    let mut inner = text().encode_to_vec();
+    inner.extend([0xfa, 0xff, 0x0f, 3, 1, 2, 3]);
+    // deviceSentMessage 31.2, and the wrappers of 05a §6: field, then its message 1.
+    let wrappers = [
+        40, 37, 55, 59, 53, 62, 67, 91, 90, 85, 96, 103, 92, 95, 87, 101, 106, 118, 74, 99, 116, 117, 93,
+    ];
+    let paths = wrappers.into_iter().map(|number| [number, 1]).chain([[31, 2]]);
+    for path in paths {
+        let once = edit::set(&[], &path, edit::Value::Bytes(&inner)).unwrap();
+        let twice = edit::set(&[], &[40, 1], edit::Value::Bytes(&once)).unwrap();
+        for bytes in [once, twice] {
+            let message = Message::decode(&*bytes).unwrap();
+            assert_eq!(unwrap(&message).unwrap().message, &text(), "{path:?}");
+            assert_eq!(unwrap_bytes(&bytes, &message).unwrap(), inner, "{path:?}");
+        }
+    }
+    let bare = Message::decode(&*inner).unwrap();
+    assert_eq!(unwrap_bytes(&inner, &bare).unwrap(), inner);
+}
+
+#[test]
+fn bytes_wrapped_too_often_are_left_as_they_are() {
+    let seventeen = (0..=MAX_DEPTH).fold(text(), |inner, _| wrap(inner));
+    let bytes = seventeen.encode_to_vec();
+    assert_eq!(unwrap_bytes(&bytes, &seventeen).unwrap(), bytes);
 }
