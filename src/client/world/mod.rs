@@ -17,6 +17,8 @@ mod retries;
 mod router;
 mod stale;
 mod tokens;
+mod vouching;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
