@@ -138,9 +138,8 @@ fn proves_03b_6_the_bytes_inside_any_wrapper_are_kept_with_what_is_not_known_in_
     let mut inner = text().encode_to_vec();
     inner.extend([0xfa, 0xff, 0x0f, 3, 1, 2, 3]);
     // deviceSentMessage 31.2, and the wrappers of 05a §6: field, then its message 1.
-    let wrappers = [
-        40, 37, 55, 59, 53, 62, 67, 91, 90, 85, 96, 103, 92, 95, 87, 101, 106, 118, 74, 99, 116, 117, 93,
-    ];
+    let wrappers =
+        [40, 37, 55, 59, 53, 62, 67, 91, 90, 85, 96, 103, 92, 95, 87, 101, 106, 118, 74, 99, 116, 117, 93];
     let paths = wrappers.into_iter().map(|number| [number, 1]).chain([[31, 2]]);
     for path in paths {
         let once = edit::set(&[], &path, edit::Value::Bytes(&inner)).unwrap();
