@@ -167,6 +167,15 @@ impl Client {
         self.messaging.cancel_all().await
     }
 
+    /// Sends a message again whose outcome is [`Unknown`](SendOutcome::Unknown): with its id, encrypted anew. `false`:
+    /// its outcome is known, or there is no such send, or its content is no longer kept.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn send_unknown_again(&self, key: &str) -> Result<bool, SendError> {
+        self.messaging.send_unknown_again(key).await
+    }
+
     /// What became of the send with this key; waits until that is known. `None`: there is no such send.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::client::heads::Heads;
 use crate::client::line::NotSent;
 use crate::wire::{self, Node};
 
@@ -33,38 +34,56 @@ pub(crate) enum Order {
 
 /// The sending side of one connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Link(mpsc::Sender<Order>);
+pub(crate) struct Link {
+    orders: mpsc::Sender<Order>,
+    heads: Heads,
+}
 
 impl Link {
     /// A link, and the queue that its connection writes from.
     pub fn new() -> (Self, mpsc::Receiver<Order>) {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        (Self(sender), receiver)
+        let (orders, receiver) = mpsc::channel(QUEUE);
+        (Self { orders, heads: Heads::default() }, receiver)
+    }
+
+    /// The last stanzas that were given.
+    pub fn heads(&self) -> &Heads {
+        &self.heads
     }
 
     /// Puts a stanza behind those given before.
     pub async fn send(&self, stanza: &Node) -> Result<(), NotSent> {
-        self.send_encoded(encode(stanza)?, false).await
+        let plaintext = encode(stanza)?;
+        self.heads.note(stanza);
+        self.give(Frame { plaintext, expects_reply: false, written: None }).await
     }
 
     /// Puts an encoded stanza behind those given before.
     pub async fn send_encoded(&self, plaintext: Vec<u8>, expects_reply: bool) -> Result<(), NotSent> {
-        let frame = Frame { plaintext, expects_reply, written: None };
-        self.0.send(Order::Frame(frame)).await.map_err(|_| NotSent)
+        // What we encode we can read.
+        if let Ok(stanza) = wire::decode_node(&plaintext) {
+            self.heads.note(&stanza);
+        }
+        self.give(Frame { plaintext, expects_reply, written: None }).await
+    }
+
+    async fn give(&self, frame: Frame) -> Result<(), NotSent> {
+        self.orders.send(Order::Frame(frame)).await.map_err(|_| NotSent)
     }
 
     /// As [`send`](Self::send), and waits until it is written to the socket.
     pub async fn send_written(&self, stanza: &Node) -> Result<(), NotSent> {
         let (written, done) = oneshot::channel();
-        let frame = Frame { plaintext: encode(stanza)?, expects_reply: false, written: Some(written) };
-        self.0.send(Order::Frame(frame)).await.map_err(|_| NotSent)?;
+        let plaintext = encode(stanza)?;
+        self.heads.note(stanza);
+        self.give(Frame { plaintext, expects_reply: false, written: Some(written) }).await?;
         done.await.map_err(|_| NotSent)
     }
 
     /// Asks the writer to close behind everything given before.
     pub async fn close(&self) {
         // A writer that is gone has closed already.
-        let _ = self.0.send(Order::Close).await;
+        let _ = self.orders.send(Order::Close).await;
     }
 }
 

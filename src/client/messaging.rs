@@ -55,6 +55,8 @@ pub(crate) enum Job {
     Reissue(Jid),
     /// Wait for the ack of a message.
     Await { key: String, seq: u64, waiter: Waiter, again: bool },
+    /// Take an ack that came after its time.
+    LateAck(Box<ServerAck>),
     /// Reach the devices that the message with this number missed.
     ReachMissed(u64),
     /// Ask for a user's LID.
@@ -89,6 +91,8 @@ pub(crate) struct Messaging {
     jobs: mpsc::Sender<Job>,
     resends: mpsc::Sender<retry::Received>,
     queues: tokio::sync::Mutex<Option<Queues>>,
+    /// Owed receipts go out one after another.
+    pub(crate) telling: tokio::sync::Mutex<()>,
     /// When LIDs were asked for, lately.
     learned: tokio::sync::Mutex<HashMap<Jid, Instant>>,
     /// When the next retry receipt may go.
@@ -125,6 +129,7 @@ impl Messaging {
             jobs,
             resends,
             queues: tokio::sync::Mutex::new(Some(queues)),
+            telling: tokio::sync::Mutex::default(),
             learned: tokio::sync::Mutex::default(),
             retry_gap: tokio::sync::Mutex::new(None),
             ctx,
@@ -161,8 +166,9 @@ impl Messaging {
 
     /// Hands in an ack of the server.
     pub(crate) fn ack(&self, ack: ServerAck) {
-        if !self.acks.came(ack) {
-            tracing::debug!("an ack that nobody waits for");
+        if let Err(ack) = self.acks.came(ack) {
+            // A message's ack may come after its time; if there is no room for the job, the next connection asks again.
+            let _ = self.jobs.try_send(Job::LateAck(Box::new(ack)));
         }
     }
 
@@ -312,6 +318,7 @@ impl Messaging {
             Job::IssueToken(contact) => self.issue_token(contact, Issue::Fresh).await,
             Job::Reissue(contact) => self.issue_token(contact, Issue::Again).await,
             Job::Await { key, seq, waiter, again } => self.await_ack(key, seq, waiter, again).await,
+            Job::LateAck(ack) => self.late_ack(*ack).await,
             Job::ReachMissed(seq) => self.reach_missed(seq).await,
             Job::LearnLid(user) => {
                 self.learn_lid(user.to_user()).await;
@@ -340,7 +347,16 @@ impl Messaging {
                     }
                 }
                 Some(asked) = resends.recv(), if running.len() < RESENDS => {
-                    running.push(self.answer_retry(asked));
+                    match self.judge_retry(asked).await {
+                        Ok(None) => {}
+                        Ok(Some(resend)) if resend.goes_now(self.ctx.clock.now()) => {
+                            if let Err(error) = self.resend(resend).await {
+                                self.store_failed(&error).await;
+                            }
+                        }
+                        Ok(Some(resend)) => running.push(self.resend(resend)),
+                        Err(error) => self.store_failed(&error).await,
+                    }
                 }
                 else => return,
             }

@@ -7,7 +7,7 @@
 //! | `life` | dial, log in, start-up, ends and what follows them |
 //! | `pair` | linking: QR, code, passkey gate |
 //! | `dispatch` | the one loop of stanzas |
-//! | `iq`, `link`, `line` | asking the server, writing to it, and what the messaging rooms see of both |
+//! | `iq`, `link`, `heads`, `line` | asking the server, writing to it, and what the messaging rooms see of both |
 //! | `messaging`, `send`, `receive`, `devices`, `prekeys`, `daily` | messages, and the keys that they need |
 //! | `net` | from an egress to decrypted frames |
 //! | `event`, `state`, `error` | what the application is told |
@@ -24,6 +24,7 @@ mod dispatch;
 mod error;
 pub mod event;
 mod handle;
+mod heads;
 pub mod iq;
 pub mod life;
 pub mod line;

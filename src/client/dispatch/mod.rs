@@ -117,7 +117,13 @@ impl Dispatcher {
                 _ => tracing::debug!("an ack that can't be read"),
             },
             "call" => self.call(node).await?,
-            "error" => tracing::warn!(code = node.u64("code"), "the server could not read a stanza of ours"),
+            "error" => {
+                let (code, heads) = (node.u64("code"), self.conn.link.heads().last());
+                tracing::warn!(code, ?heads, "the server could not read a stanza of ours");
+                if let (Some(479), Some(messaging)) = (code, messaging) {
+                    messaging.unreadable().await?;
+                }
+            }
             tag => tracing::debug!(tag, "a stanza of unknown kind is ignored"),
         }
         Ok(Next::Go)

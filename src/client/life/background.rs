@@ -5,6 +5,7 @@ use super::conn::Conn;
 use super::props::{self, Ask};
 use crate::client::iq::Repeat;
 use crate::client::messaging::Messaging;
+use crate::client::prekeys::DigestCheck;
 use crate::stanza::{presence, privacy};
 use crate::store::{Flag, StoreError};
 use crate::wire::Jid;
@@ -63,9 +64,20 @@ async fn keys(conn: &Conn, messaging: &Messaging) {
     if let Err(error) = messaging.prekeys.rotate_if_due().await {
         tracing::warn!(%error, "the signed prekey was not rotated");
     }
-    let restored = conn.ctx.store.read(|tx| tx.flag(Flag::Restored)).await.unwrap_or_default();
-    if restored && let Err(error) = messaging.prekeys.check_digest().await {
-        tracing::warn!(%error, "our keys at the server were not checked");
+    let store = &conn.ctx.store;
+    let doubtful = store.read(|tx| Ok::<_, StoreError>(tx.flag(Flag::Restored)? || tx.flag(Flag::UncleanStop)?));
+    if !doubtful.await.unwrap_or_default() {
+        return;
+    }
+    match messaging.prekeys.check_digest().await {
+        Ok(DigestCheck::Unknown) => {}
+        Ok(check) => {
+            tracing::info!(?check, "our keys at the server, after a stop that was not clean");
+            if let Err(error) = store.write(|tx| tx.set_flag(Flag::UncleanStop, false)).await {
+                tracing::error!(%error, "the store failed");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "our keys at the server were not checked"),
     }
 }
 

@@ -38,10 +38,12 @@ impl Acks {
         Waiter(told)
     }
 
-    /// An ack came; `false` if nobody waits for it.
-    pub(crate) fn came(&self, ack: ServerAck) -> bool {
-        let waiter = self.lock().remove(&(ack.class.clone(), ack.id.clone()));
-        waiter.is_some_and(|waiter| waiter.send(ack).is_ok())
+    /// An ack came; it comes back if nobody waits for it.
+    pub(crate) fn came(&self, ack: ServerAck) -> Result<(), ServerAck> {
+        match self.lock().remove(&(ack.class.clone(), ack.id.clone())) {
+            Some(waiter) => waiter.send(ack),
+            None => Err(ack),
+        }
     }
 
     /// The connection ended.

@@ -11,7 +11,7 @@ use crate::client::send::{resend, settle, token};
 use crate::signal::IdentityKey;
 use crate::stanza::outgoing::Body;
 use crate::stanza::phash::phash;
-use crate::store::{Missed, Outgoing, SecretBytes, StoreError, Tx, UnixMillis};
+use crate::store::{Flag, Missed, Outgoing, SecretBytes, StoreError, Tx, UnixMillis};
 use crate::wire::Jid;
 
 /// Tries on one connection, and the pause before the next in seconds.
@@ -157,7 +157,10 @@ impl Messaging {
 }
 
 fn found(tx: &Tx<'_>, seq: u64) -> Result<Option<(Missed, Outgoing, Jid)>, StoreError> {
-    let Some(missed) = tx.missed(seq)? else { return Ok(None) };
+    // A restored store is older than what it has sent: nothing goes out as stored (04 S8).
+    let restored = tx.flag(Flag::Restored)?;
+    let missed = tx.missed(seq)?.filter(|missed| missed.stanza.is_none() || !restored);
+    let Some(missed) = missed else { return Ok(None) };
     let Some(row) = tx.outgoing(&missed.key)? else { return Ok(None) };
     Ok(settle::chat_of(&row).map(|to| (missed, row, to)))
 }

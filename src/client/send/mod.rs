@@ -164,6 +164,22 @@ impl Messaging {
         Ok(count)
     }
 
+    /// Sends a message again whose outcome is not known: with its id, encrypted anew. `false`: its outcome is known, or
+    /// there is no such send, or its content is no longer kept.
+    pub(crate) async fn send_unknown_again(&self, key: &str) -> Result<bool, SendError> {
+        let key = key.to_owned();
+        let again = self.ctx.store.write(move |tx| match tx.outgoing(&key)? {
+            Some(mut row) if row.state == OutgoingState::Unknown && !row.plaintext.is_empty() => {
+                settle::requeue(tx, &mut row)?;
+                Ok::<_, StoreError>(true)
+            }
+            _ => Ok(false),
+        });
+        let again = again.await?;
+        self.outbox.wake();
+        Ok(again)
+    }
+
     /// Rows have come to their end outside of the worker.
     fn told(&self) {
         self.outbox.settle();

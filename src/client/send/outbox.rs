@@ -16,7 +16,7 @@ use crate::client::send::pace::{Bucket, Kept, Pace};
 use crate::client::send::release::Times;
 use crate::client::send::{peer, settle};
 use crate::client::state::State;
-use crate::store::{Outgoing, OutgoingState, StoreError};
+use crate::store::{Flag, Outgoing, OutgoingState, StoreError};
 
 /// Rows that are looked at in one step.
 const PAGE: usize = 256;
@@ -123,6 +123,11 @@ impl Outbox {
             inner.unheard.insert(seq);
         }
         wait
+    }
+
+    /// The rows that wait for the server's word.
+    pub(super) fn under_way(&self) -> HashSet<u64> {
+        self.lock().in_flight.clone()
     }
 
     /// The row waits for the server's word.
@@ -274,8 +279,9 @@ impl Messaging {
         if self.ctx.clock.wall_ms().saturating_sub(since) > OLD {
             return self.end(&row, settle::give_up).await;
         }
-        let Some(stanza) = self.attempt(&row.key, Some(self.paced())).await? else { return Ok(()) };
-        self.transmit(&row, stanza, true).await;
+        if let Some(stanza) = self.attempt(&row.key, Some(self.paced())).await? {
+            self.transmit(&row, stanza, true).await;
+        }
         Ok(())
     }
 
@@ -287,6 +293,11 @@ impl Messaging {
             .write(move |tx| {
                 let row = tx.outgoing(&name)?.filter(|row| row.state == OutgoingState::Encrypted);
                 let Some(mut row) = row else { return Ok(None) };
+                // A restored store is older than what it has sent: nothing goes out as stored (04 S8).
+                if tx.flag(Flag::Restored)? {
+                    settle::requeue(tx, &mut row)?;
+                    return Ok(None);
+                }
                 row.attempts = row.attempts.saturating_add(1);
                 row.last_attempt_at = Some(now);
                 tx.put_outgoing(&row)?;

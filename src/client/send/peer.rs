@@ -1,11 +1,14 @@
 //! Peer messages: what this device asks its own phone (protocol 05a §11). They are rows of the outbox like every send,
 //! but the application hears nothing of them.
 
+use prost::Message as _;
 use rand_chacha::ChaCha20Rng;
 
 use crate::client::devices::own::Own;
 use crate::client::devices::{address, session};
 use crate::client::send::encrypt::{self, NotEncrypted};
+use crate::proto::Message;
+use crate::proto::message::PeerDataOperationRequestType;
 use crate::signal::{CiphertextType, padding};
 use crate::stanza::content::Kind;
 use crate::stanza::outgoing::{Body, Cipher, Enc, Outgoing as Stanza, Peer, PushPriority};
@@ -23,6 +26,26 @@ pub(crate) fn is_peer(row: &Outgoing) -> bool {
 /// The own phone.
 pub(crate) fn phone(own: &Own) -> Jid {
     own.pn.to_user()
+}
+
+/// How urgently a request wakes the phone (05a §11). For a placeholder or a link preview a phone is woken only if it has
+/// announced that it can be, which is told by app state; so far as we know it has not.
+fn importance(message: &Message) -> Peer {
+    use PeerDataOperationRequestType as Asked;
+    let request = message.protocol_message.as_ref().and_then(|protocol| {
+        let request = protocol.peer_data_operation_request_message.as_ref()?;
+        Asked::try_from(request.peer_data_operation_request_type?).ok()
+    });
+    let (priority, privacy_sensitive) = match request {
+        Some(Asked::HistorySyncOnDemand | Asked::FullHistorySyncOnDemand) => (PushPriority::HighForce, true),
+        Some(
+            Asked::WaffleLinkingNonceFetch
+            | Asked::CompanionMetaNonceFetch
+            | Asked::CompanionCanonicalUserNonceFetch,
+        ) => (PushPriority::HighForce, false),
+        _ => (PushPriority::High, false),
+    };
+    Peer { priority, privacy_sensitive }
 }
 
 /// Encrypts a row for the own phone and writes what has to be durable before it leaves. `None`: it is not wanted any
@@ -47,8 +70,7 @@ pub(crate) fn seal(
     };
     let body = Body::One(Enc::new(cipher, sent.bytes));
     let mut stanza = Stanza::new(row.message_id.clone(), phone, Kind::Text, body);
-    // That the phone can be woken for it is told by app state only.
-    stanza.peer = Some(Peer { priority: PushPriority::High, privacy_sensitive: false });
+    stanza.peer = Some(importance(&Message::decode(row.plaintext.expose()).unwrap_or_default()));
     stanza.meta = vec![("appdata", "default".into())];
     if stanza.needs_device_identity() {
         if own.account.is_empty() {
@@ -64,4 +86,41 @@ pub(crate) fn seal(
     row.attempts = row.attempts.saturating_add(1);
     tx.put_outgoing(&row)?;
     Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::message::protocol_message::Type;
+    use crate::proto::message::{PeerDataOperationRequestMessage, ProtocolMessage};
+
+    fn request(asked: PeerDataOperationRequestType) -> Message {
+        Message {
+            protocol_message: Some(Box::new(ProtocolMessage {
+                r#type: Some(Type::PeerDataOperationRequestMessage as i32),
+                peer_data_operation_request_message: Some(Box::new(PeerDataOperationRequestMessage {
+                    peer_data_operation_request_type: Some(asked as i32),
+                    ..Default::default()
+                })),
+                ..Default::default()
+            })),
+            ..Message::default()
+        }
+    }
+
+    #[test]
+    fn the_urgency_of_a_request_is_that_of_its_kind() {
+        use PeerDataOperationRequestType as Asked;
+        let table = [
+            (Asked::PlaceholderMessageResend, PushPriority::High, false),
+            (Asked::GenerateLinkPreview, PushPriority::High, false),
+            (Asked::CompanionMetaNonceFetch, PushPriority::HighForce, false),
+            (Asked::HistorySyncOnDemand, PushPriority::HighForce, true),
+        ];
+        for (asked, priority, privacy_sensitive) in table {
+            assert_eq!(importance(&request(asked)), Peer { priority, privacy_sensitive }, "{asked:?}");
+        }
+        let high = Peer { priority: PushPriority::High, privacy_sensitive: false };
+        assert_eq!(importance(&Message::default()), high);
+    }
 }

@@ -22,7 +22,9 @@ impl Messaging {
         self.ctx
             .store
             .write(move |tx| {
-                let quietly = chat.is_user() && tx.flag(Flag::ReadReceiptsOff)?;
+                // Not in groups, where it is always told.
+                let personal = chat.is_user() || chat.is_status();
+                let quietly = personal && tx.flag(Flag::ReadReceiptsOff)?;
                 let kind = match (played, quietly) {
                     (false, false) => Kind::Read,
                     (false, true) => Kind::ReadSelf,
@@ -50,6 +52,7 @@ impl Messaging {
 
     /// Sends what is owed; what is not acked stays owed for the next connection.
     pub(crate) async fn send_owed_receipts(&self) -> Result<(), StoreError> {
+        let _alone = self.telling.lock().await;
         let owed = self.ctx.store.read(|tx| tx.owed_receipts(MANY)).await?;
         for (seq, owed) in owed {
             let Some(receipt) = receipt_of(&owed) else {

@@ -4,7 +4,8 @@
 use crate::client::devices::own::Own;
 use crate::client::devices::setup::{self, Installed};
 use crate::client::devices::{DevicesError, address, devices_of, identity, session};
-use crate::client::messaging::Messaging;
+use crate::client::messaging::{Job, Messaging};
+use crate::client::once::Alone;
 use crate::client::receive::receipts::forms;
 use crate::client::send::encrypt::{self, NotEncrypted, Sealed, fingerprint};
 use crate::signal::IdentityKey;
@@ -13,6 +14,7 @@ use crate::stanza::retry::Received;
 use crate::store::{Outgoing, StoreError, Target, Tx, UnixMillis};
 use crate::wire::Jid;
 use rand_chacha::ChaCha20Rng;
+use tokio::time::Instant;
 
 /// From this count on a request is ignored.
 const TOO_MANY: u32 = 5;
@@ -38,36 +40,60 @@ enum Answer {
     },
 }
 
+/// A message that is to be sent again, when its turn has come.
+pub(crate) struct Resend {
+    asked: Received,
+    key: String,
+    chat: Jid,
+    fetch: bool,
+    turn: Instant,
+    /// One worker for each (chat, id, requester).
+    _alone: Alone,
+}
+
+impl Resend {
+    /// Whether it goes without any waiting: then it is sent before the next request is looked at.
+    pub(crate) fn goes_now(&self, now: Instant) -> bool {
+        !self.fetch && self.turn <= now
+    }
+}
+
 impl Messaging {
-    /// Answers a request. It is acked already.
-    pub(crate) async fn answer_retry(&self, asked: Received) -> Result<(), StoreError> {
+    /// Judges a request, which is acked already; in the order in which they came. `None`: nothing is sent again.
+    pub(crate) async fn judge_retry(&self, asked: Received) -> Result<Option<Resend>, StoreError> {
         if asked.count >= TOO_MANY {
-            return Ok(());
+            return Ok(None);
         }
-        // One worker for each (chat, id, requester).
         let name = format!("{} {} {}", asked.from, asked.requester(), asked.id);
-        let Some(_alone) = self.answering.begin(name) else { return Ok(()) };
+        let Some(alone) = self.answering.begin(name) else { return Ok(None) };
         let (now, mut rng) = (self.ctx.clock.wall_ms(), self.ctx.chance.fork());
         let request = asked.clone();
         let answer = self.ctx.store.write(move |tx| judge(tx, &request, now, &mut rng)).await?;
         let (key, chat, fetch) = match answer {
-            Answer::Nothing => return Ok(()),
+            Answer::Nothing => return Ok(None),
             Answer::Refresh => {
-                self.refresh(asked.requester().to_user()).await;
-                return Ok(());
+                self.job(Job::Refresh(asked.requester().to_user())).await;
+                return Ok(None);
             }
             Answer::OwnPhoneChanged => {
                 self.stop_for_phone();
-                return Ok(());
+                return Ok(None);
             }
             Answer::Send { key, chat, fetch } => (key, chat, fetch),
         };
         // Nothing is dropped in a 1:1 chat: the excess waits its turn.
-        let Some(wait) = self.outbox.bucket(&chat.to_string(), self.ctx.clock.now()) else {
+        let now = self.ctx.clock.now();
+        let Some(wait) = self.outbox.bucket(&chat.to_string(), now) else {
             tracing::warn!("too many resends wait in this chat: one is dropped");
-            return Ok(());
+            return Ok(None);
         };
-        self.ctx.clock.sleep(wait).await;
+        Ok(Some(Resend { asked, key, chat, fetch, turn: now + wait, _alone: alone }))
+    }
+
+    /// Waits for its turn, makes a session where one is needed, and sends.
+    pub(crate) async fn resend(&self, resend: Resend) -> Result<(), StoreError> {
+        let Resend { asked, key, chat, fetch, turn, _alone } = resend;
+        self.ctx.clock.sleep_until(turn).await;
         if !self.ready().await {
             return Ok(());
         }

@@ -135,7 +135,8 @@ pub(crate) fn confirmed(
     Ok(())
 }
 
-fn requeue(tx: &mut Tx<'_>, row: &mut Outgoing) -> Result<(), StoreError> {
+/// The row is encrypted anew, under its old id.
+pub(crate) fn requeue(tx: &mut Tx<'_>, row: &mut Outgoing) -> Result<(), StoreError> {
     row.state = OutgoingState::Queued;
     row.stanza = None;
     tx.put_outgoing(row)

@@ -3,9 +3,14 @@
 use crate::client::devices::own::Own;
 use crate::client::messaging::{Job, Messaging};
 use crate::client::send::acks::{NoAck, Waiter};
+use crate::client::receive::receipts::forms;
 use crate::client::send::settle::{self, After};
+use crate::client::send::wrong;
 use crate::stanza::ack::ServerAck;
-use crate::store::StoreError;
+use crate::store::{OutgoingState, StoreError};
+
+/// Open rows among which those under way are looked for.
+const LOOKED_AT: usize = 256;
 
 impl Messaging {
     /// Waits for the ack of a message and does what it demands.
@@ -70,6 +75,41 @@ impl Messaging {
         }
         self.outbox.heard(seq);
         Ok(())
+    }
+
+    /// An ack that nobody waits for: of a message it is the server's word all the same.
+    pub(crate) async fn late_ack(&self, ack: ServerAck) -> Result<(), StoreError> {
+        let Some(chat) = ack.from.clone().filter(|_| ack.class == "message") else { return Ok(()) };
+        let id = ack.id.clone();
+        let row = self.ctx.store.read(move |tx| {
+            for form in forms(tx, &chat)? {
+                if let Some(row) = tx.outgoing_message(&form, &id)? {
+                    return Ok(Some(row).filter(|row| row.state == OutgoingState::Encrypted));
+                }
+            }
+            Ok::<_, StoreError>(None)
+        });
+        match row.await? {
+            Some(row) => self.acked(row.key, row.seq, ack).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The server could not read something of ours (a top-level `<error code="479">`). It names no stanza: it counts for
+    /// the chats whose messages are under way.
+    pub(crate) async fn unreadable(&self) -> Result<(), StoreError> {
+        let (under_way, now) = (self.outbox.under_way(), self.ctx.clock.wall_ms());
+        self.ctx
+            .store
+            .write(move |tx| {
+                let open = tx.open_outgoing(0, LOOKED_AT)?.into_iter();
+                let mut chats: Vec<String> =
+                    open.filter(|row| under_way.contains(&row.seq)).map(|row| row.chat).collect();
+                chats.sort();
+                chats.dedup();
+                chats.iter().try_for_each(|chat| wrong::note(tx, chat, now))
+            })
+            .await
     }
 
     /// The identical bytes once more, on the connection that lives.

@@ -130,6 +130,84 @@ async fn a_row_of_more_than_a_day_ends_as_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_whose_outcome_is_unknown_is_sent_again_if_the_caller_wants_it_with_its_id_and_anew() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    world.router.fault(Fault::Refuse(429));
+    a0.messaging.send_text(&b.lid, "text", "key").await.unwrap();
+    world.settle().await;
+    assert!(!a0.messaging.send_unknown_again("key").await.unwrap());
+    a0.disconnect();
+    tokio::time::sleep(std::time::Duration::from_secs(25 * 60 * 60)).await;
+    world.connect(&a0).await;
+    assert_eq!(a0.messaging.outcome("key").await.unwrap(), Some(SendOutcome::Unknown));
+    assert!(a0.messaging.send_unknown_again("key").await.unwrap());
+    assert!(matches!(a0.messaging.outcome("key").await.unwrap(), Some(SendOutcome::Sent { .. })));
+    let sent = world.router.sent(&a0, "message");
+    assert_eq!((sent.len(), sent[0].str("id")), (2, sent[1].str("id")));
+    assert_ne!(sent[0].find("participants"), sent[1].find("participants"));
+    world.settle().await;
+    assert_eq!(b0.texts().await, ["text"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_store_sends_nothing_as_it_was_stored() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    b0.disconnect();
+    world.router.fault(Fault::LoseAck);
+    a0.messaging.send_text(&b.lid, "text", "key").await.unwrap();
+    world.settle().await;
+    let (store, pn, lid) = a0.stop();
+    store.write(|tx| tx.set_flag(crate::store::Flag::Restored, true)).await.unwrap();
+    let a0 = world.start(store, pn, lid).await;
+    assert!(matches!(a0.messaging.outcome("key").await.unwrap(), Some(SendOutcome::Sent { .. })));
+    let sent = world.router.sent(&a0, "message");
+    assert_eq!((sent.len(), sent[0].str("id")), (2, sent[1].str("id")));
+    assert_ne!(sent[0].find("participants"), sent[1].find("participants"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ack_that_comes_after_its_time_is_the_servers_word_all_the_same() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    b0.disconnect();
+    (0..2).for_each(|_| world.router.fault(Fault::LoseAck));
+    let id = a0.messaging.send_text(&b.lid, "text", "key").await.unwrap().message_id;
+    tokio::time::sleep(std::time::Duration::from_secs(200)).await;
+    let node = crate::wire::Node::new("ack")
+        .attr("class", "message")
+        .attr("id", id)
+        .attr("from", &b.lid)
+        .attr("t", "1760000001");
+    a0.messaging.ack(crate::stanza::ack::ServerAck::parse(&node).unwrap());
+    let outcome = a0.messaging.outcome("key").await.unwrap();
+    assert_eq!(outcome, Some(SendOutcome::Sent { server_time: Some(1_760_000_001), phone_missed: false }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stanza_that_the_server_could_not_read_counts_for_the_chat_that_is_under_way() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    b0.disconnect();
+    world.router.fault(Fault::LoseAck);
+    a0.messaging.send_text(&b.lid, "text", "key").await.unwrap();
+    world.settle().await;
+    for _ in 0..3 {
+        a0.messaging.unreadable().await.unwrap();
+    }
+    a0.messaging.send_text(&b.lid, "text", "next").await.unwrap();
+    match a0.messaging.outcome("next").await.unwrap().unwrap() {
+        SendOutcome::Failed { why, .. } => assert_eq!(why, Refusal::ChatStopped),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hash_in_the_ack_reaches_exactly_the_missed_devices_once_under_the_same_id() {
     let world = World::new();
     let (a, b) = (world.account(1), world.account(2));

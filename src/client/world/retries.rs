@@ -138,3 +138,172 @@ async fn an_identity_that_changed_is_told_and_the_old_session_is_retired() {
     let record = SessionRecord::deserialize(record.expose()).unwrap();
     assert_eq!(record.remote_identity().unwrap().0, b1.identity().await);
 }
+
+/// The registration id of a device, as it stands in its requests.
+async fn registration(device: &Device) -> u32 {
+    device.store.read(|tx| tx.keys()).await.unwrap().unwrap().registration_id
+}
+
+/// A request of a device with its true registration id.
+async fn honest_request(by: &Device, id: &str, count: u32, recipient: Option<&Jid>) -> Node {
+    let registration = registration(by).await.to_be_bytes().to_vec();
+    Node::new("receipt")
+        .attr("from", by.lid.in_device_form())
+        .attr("id", id.to_owned())
+        .attr("type", "retry")
+        .attr("t", "1")
+        .opt_attr("recipient", recipient)
+        .child(
+            Node::new("retry").attr("v", "1").attr("count", count).attr("id", id.to_owned()).attr("t", "1"),
+        )
+        .child(Node::new("registration").bytes(registration))
+}
+
+/// The resends of a device: to one device each.
+fn resends(world: &World, device: &Device) -> Vec<Node> {
+    world.router.sent(device, "message").into_iter().filter(|message| message.find("enc").is_some()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_own_device_gets_the_resend_as_a_copy_for_own_devices_that_names_the_chat() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, a1) = (world.device(&a, 0).await, world.device(&a, 1).await);
+    let _b0 = world.device(&b, 0).await;
+    // The copy is not confirmed: it never came.
+    a1.disconnect();
+    let id = a0.messaging.send_text(&b.lid, "hello", "hello").await.unwrap().message_id;
+    world.settle().await;
+    let asked = honest_request(&a1, &id, 1, Some(&b.lid)).await;
+    a0.messaging.stanza(asked).await;
+    world.settle().await;
+    let again = resends(&world, &a0);
+    assert_eq!(again.len(), 1);
+    assert_eq!((again[0].jid("to").unwrap(), again[0].jid("recipient").unwrap()), (a1.lid.clone(), b.lid.clone()));
+    assert!(again[0].find("reporting").is_none() && again[0].find("tctoken").is_none());
+    assert_eq!(again[0].find("enc").unwrap().str("count").unwrap(), "1");
+    world.connect(&a1).await;
+    world.settle().await;
+    let copies = a1.messages().await;
+    assert_eq!((copies.len(), copies[0].from_me, copies[0].chat.clone()), (1, true, b.lid.to_string()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_companion_with_another_identity_gets_nothing_and_a_phone_only_what_nobody_has_confirmed() {
+    for confirmed in [false, true] {
+        let world = World::new();
+        let (a, b) = (world.account(1), world.account(2));
+        let a0 = world.device(&a, 0).await;
+        let (b0, b1) = (world.device(&b, 0).await, world.device(&b, 1).await);
+        b0.disconnect();
+        if !confirmed {
+            b1.disconnect();
+        }
+        let id = a0.messaging.send_text(&b.lid, "hello", "hello").await.unwrap().message_id;
+        world.settle().await;
+        for device in [&b0, &b1] {
+            let key = address::key(&device.lid);
+            a0.edit(move |tx| tx.save_identity(&key, &[9; 32], 1).map(drop)).await;
+        }
+        request(&world, &b1, &a0, &id, 1).await;
+        assert!(resends(&world, &a0).is_empty());
+        request(&world, &b0, &a0, &id, 1).await;
+        assert_eq!(resends(&world, &a0).len(), usize::from(!confirmed));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_messages_that_are_asked_for_in_one_second_are_twenty_resends_and_the_rest_wait_in_order() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    b0.disconnect();
+    let mut ids = Vec::new();
+    for at in 0..100 {
+        let accepted = a0.messaging.send_text(&b.lid, "text", &at.to_string()).await.unwrap();
+        ids.push(accepted.message_id);
+    }
+    world.settle().await;
+    for id in &ids {
+        let asked = honest_request(&b0, id, 1, None).await;
+        a0.messaging.stanza(asked).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(900)).await;
+    assert_eq!(resends(&world, &a0).len(), 20);
+    // Nothing else is held up by those that wait.
+    a0.messaging.send_text(&b.lid, "text", "meanwhile").await.unwrap();
+    assert!(a0.messaging.outcome("meanwhile").await.unwrap().is_some());
+    tokio::time::sleep(std::time::Duration::from_secs(500)).await;
+    let again = resends(&world, &a0);
+    let order: Vec<String> = again.iter().map(|m| m.str("id").unwrap().into_owned()).collect();
+    assert_eq!(order, ids);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tenth_request_of_a_device_for_a_message_is_ignored() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    b0.disconnect();
+    let id = a0.messaging.send_text(&b.lid, "text", "text").await.unwrap().message_id;
+    world.settle().await;
+    for _ in 0..20 {
+        let asked = honest_request(&b0, &id, 1, None).await;
+        a0.messaging.stanza(asked).await;
+        world.settle().await;
+    }
+    assert_eq!(resends(&world, &a0).len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_made_anew_for_a_device_that_keeps_asking_without_keys_once_an_hour() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    b0.disconnect();
+    let mut ids = Vec::new();
+    for at in 0..3 {
+        let accepted = a0.messaging.send_text(&b.lid, "text", &at.to_string()).await.unwrap();
+        ids.push(accepted.message_id);
+    }
+    world.settle().await;
+    let fetches = || world.router.asked(&a0, "key").len();
+    let before = fetches();
+    for (id, count, more) in [(&ids[0], 1, 0), (&ids[0], 2, 1), (&ids[1], 2, 1), (&ids[2], 2, 2)] {
+        if more == 2 {
+            tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+        }
+        let asked = honest_request(&b0, id, count, None).await;
+        a0.messaging.stanza(asked).await;
+        world.settle().await;
+        assert_eq!(fetches() - before, more, "{count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_waited_in_the_queue_are_not_taken_where_no_session_has_their_registration_id() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    b0.disconnect();
+    let id = a0.messaging.send_text(&b.lid, "text", "text").await.unwrap().message_id;
+    world.settle().await;
+    forget(&a0, &b0.lid).await;
+    let own = b0.store.read(|tx| tx.keys()).await.unwrap().unwrap();
+    let key = |tag: &'static str| {
+        Node::new(tag).child(Node::new("id").bytes(vec![0, 0, 1])).child(Node::new("value").bytes(vec![9; 32]))
+    };
+    let keys = Node::new("keys")
+        .child(Node::new("type").bytes(vec![5]))
+        .child(Node::new("identity").bytes(own.identity.public.to_vec()))
+        .child(key("key"))
+        .child(key("skey").child(Node::new("signature").bytes(vec![1; 64])));
+    let asked = honest_request(&b0, &id, 2, None).await.attr("offline", "1").child(keys);
+    a0.messaging.stanza(asked).await;
+    world.settle().await;
+    // Nothing of them was used: the keys came from the server.
+    assert_eq!(world.router.asked(&a0, "key").len(), 1, "none for this request, which brought keys");
+    assert!(resends(&world, &a0).is_empty());
+    let key = address::key(&b0.lid);
+    assert!(!a0.store.read(move |tx| tx.has_session(&key)).await.unwrap());
+}

@@ -2,7 +2,7 @@
 
 use palomar_store::housekeeping::DAY;
 use palomar_store::{
-    AskedRetry, Enqueued, EventState, KeyPairBytes, Limits, MessageKey, NewEvent, NewOutgoing, OutgoingState,
+    AskedRetry, ChatTimer, Enqueued, EventState, KeyPairBytes, Limits, MessageKey, Missed, NewEvent, NewOutgoing, OutgoingState,
     OwedReceipt, Placeholder, Result, Secret, SecretBytes, SecretOf, SignedPrekey, StoreError, Target, Tx,
 };
 
@@ -26,6 +26,8 @@ contract! {
     the_hash_of_a_pkmsg_without_one_time_prekey_stays_until_its_signed_prekey_is_erased
     kept_plaintexts_are_bounded_in_number
     keys_with_zero_bytes_do_not_collide
+    what_is_owed_to_missed_devices_stays_until_settled
+    a_chat_keeps_the_younger_timer
 }
 
 fn event(id: &str) -> NewEvent {
@@ -424,6 +426,48 @@ async fn keys_with_zero_bytes_do_not_collide(bench: Bench) {
                 let seen = tx.seen_message(&MessageKey::new(*chat, *sender, "1"))?.unwrap();
                 assert_eq!(seen.at, number as i64);
             }
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn what_is_owed_to_missed_devices_stays_until_settled(bench: Bench) {
+    let store = bench.store();
+    store
+        .write(|tx| {
+            for (seq, stanza) in [(7, None), (3, Some(SecretBytes::from(&b"stanza"[..])))] {
+                let (key, hash) = (seq.to_string(), "2:AAAAAAAA".to_owned());
+                tx.put_missed(seq, &Missed { key, hash, until: NOW, stanza })?;
+            }
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+    let store = bench.restart(store).await;
+    store
+        .write(|tx| {
+            let all = tx.all_missed(10)?;
+            assert_eq!(all.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [3, 7]);
+            assert_eq!(all[0].1.stanza.as_ref().map(SecretBytes::expose), Some(&b"stanza"[..]));
+            assert!(tx.settle_missed(3)? && !tx.settle_missed(3)?);
+            assert!(tx.missed(3)?.is_none() && tx.missed(7)?.is_some());
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn a_chat_keeps_the_younger_timer(bench: Bench) {
+    let store = bench.store();
+    store
+        .write(|tx| {
+            assert_eq!(tx.chat_timer("c")?, None);
+            assert!(tx.set_chat_timer("c", ChatTimer { seconds: 5, set_at: 20 })?);
+            assert!(!tx.set_chat_timer("c", ChatTimer { seconds: 6, set_at: 10 })?);
+            assert!(tx.set_chat_timer("c", ChatTimer { seconds: 0, set_at: 20 })?);
+            assert_eq!(tx.forget_chat_timer("c")?, Some(ChatTimer { seconds: 0, set_at: 20 }));
+            assert_eq!(tx.chat_timer("c")?, None);
             Ok::<_, StoreError>(())
         })
         .await
