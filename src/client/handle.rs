@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::chance::Chance;
 use super::config::Config;
+use super::contacts::{self, CheckError, Registration};
 use super::context::{Context, Shared};
 use super::delivery::Events;
 use super::error::ClientError;
@@ -182,6 +183,15 @@ impl Client {
     /// The store's.
     pub async fn outcome(&self, key: &str) -> Result<Option<SendOutcome>, SendError> {
         self.messaging.outcome(key).await
+    }
+
+    /// Whether phone numbers (`+` and digits) have an account, in their order. Answers are kept for days; at most 20
+    /// numbers a minute and 200 a day are asked for.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    pub async fn check_numbers(&self, numbers: &[String]) -> Result<Vec<Registration>, CheckError> {
+        contacts::check(&self.ctx, numbers).await
     }
 
     /// The user has read messages of one author in a chat (`played`: listened to or watched them): its devices and the

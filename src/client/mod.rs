@@ -7,6 +7,7 @@
 //! | `life` | dial, log in, start-up, ends and what follows them |
 //! | `pair` | linking: QR, code, passkey gate |
 //! | `dispatch` | the one loop of stanzas |
+//! | `contacts` | whether phone numbers are registered |
 //! | `iq`, `link`, `heads`, `line` | asking the server, writing to it, and what the messaging rooms see of both |
 //! | `messaging`, `send`, `receive`, `devices`, `prekeys`, `daily` | messages, and the keys that they need |
 //! | `net` | from an egress to decrypted frames |
@@ -16,6 +17,7 @@
 
 pub mod chance;
 pub mod config;
+mod contacts;
 mod context;
 mod daily;
 mod delivery;
@@ -43,6 +45,7 @@ pub mod send;
 pub mod state;
 
 pub use config::Config;
+pub use contacts::{CheckError, Registration};
 pub use delivery::{Delivery, Events};
 pub use error::ClientError;
 pub use event::Event;

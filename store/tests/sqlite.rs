@@ -223,6 +223,23 @@ async fn a_file_of_schema_0_is_migrated_and_a_newer_one_refused() {
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
+#[tokio::test]
+async fn a_file_of_schema_1_keeps_its_rows_and_gets_the_new_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    made(folder.path()).await;
+    let open = accounts(folder.path());
+    let store = open.open(&id("alice"), NOW).unwrap();
+    store.write(|tx| tx.put_session("b", b"x")).await.unwrap();
+    store.close().await.unwrap();
+    let old = rusqlite::Connection::open(file(folder.path())).unwrap();
+    old.execute_batch("DROP TABLE missed; DROP TABLE chat_timers; PRAGMA user_version = 1;").unwrap();
+    old.close().unwrap();
+    let store = open.open(&id("alice"), NOW).unwrap();
+    let timer = palomar_store::ChatTimer { seconds: 5, set_at: 1 };
+    assert!(store.write(move |tx| tx.set_chat_timer("c", timer)).await.unwrap());
+    assert!(store.read(|tx| tx.has_session("b")).await.unwrap());
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn files_are_0600_in_0700_folders() {

@@ -3,6 +3,7 @@
 
 mod bots;
 mod cancelled;
+mod contacts;
 mod delivery;
 mod edits;
 mod group;

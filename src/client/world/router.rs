@@ -46,6 +46,8 @@ struct Inner {
     faults: VecDeque<Fault>,
     /// By what the question holds: its namespace, or its child.
     iq_faults: Vec<(&'static str, IqFault)>,
+    /// Numbers by which accounts are found, too.
+    also_known_as: Vec<(String, Jid)>,
     /// Answers to usync that are kept back.
     held: Option<Vec<(String, Node)>>,
     /// Everything that devices sent, oldest first.
@@ -94,6 +96,7 @@ impl Router {
             accounts: Vec::new(),
             faults: VecDeque::new(),
             iq_faults: Vec::new(),
+            also_known_as: Vec::new(),
             held: None,
             log: Vec::new(),
             delivered: BTreeSet::new(),
@@ -156,6 +159,11 @@ impl Router {
     /// The server answers for an account's number with an empty list.
     pub(crate) fn empty_by_number(&self, device: &Device) {
         self.account(device, |account| account.empty_by_number = true);
+    }
+
+    /// A contact check of this number finds the account.
+    pub(crate) fn also_known_as(&self, digits: &str, account: &Account) {
+        self.lock().also_known_as.push((digits.to_owned(), account.pn.clone()));
     }
 
     /// The next question that holds this (its namespace or its first child) goes wrong.
@@ -298,6 +306,14 @@ impl Router {
     fn usync(&self, node: &Node) -> Node {
         let inner = self.lock();
         let users = node.find("usync").unwrap().find("list").unwrap().find_all("user").map(|user| {
+            if let Some(contact) = user.find("contact") {
+                let asked = String::from_utf8(contact.content_bytes().unwrap().into_owned()).unwrap();
+                let digits = asked.trim_start_matches('+');
+                let found = inner.also_known_as.iter().find(|(known, _)| known == digits).map(|(_, pn)| pn);
+                let kind = if found.is_some() { "in" } else { "out" };
+                let contact = Node::new("contact").attr("type", kind).text_bytes(&asked);
+                return Node::new("user").opt_attr("jid", found).child(contact);
+            }
             let jid = user.jid("jid").unwrap();
             let answer = Node::new("user").attr("jid", &jid);
             let Some(account) = inner.accounts.iter().find(|a| a.pn.same_user(&jid) || a.lid.same_user(&jid))

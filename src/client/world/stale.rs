@@ -250,3 +250,34 @@ async fn an_empty_list_for_the_number_is_no_answer_and_the_lid_is_asked_for() {
     let sent = world.router.sent(&a0, "message");
     assert_eq!(targets(&sent[0]), [b0.lid.to_string()], "no phone under the number is made of it");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_daily_round_is_once_a_day_also_across_restarts() {
+    let world = World::new();
+    let (a, b) = (world.account(1), world.account(2));
+    let a0 = world.device(&a, 0).await;
+    let (b0, _b1) = (world.device(&b, 0).await, world.device(&b, 1).await);
+    // Old all the time, so that every round asks for it.
+    world.router.list_time(&b0, TS - 30 * DAY);
+    a0.messaging.devices.lists(&[b.lid.clone()], false).await.unwrap();
+    let before = world.router.asked(&a0, "usync").len();
+    let live = |device: &Device| {
+        let messaging = std::sync::Arc::clone(&device.messaging);
+        tokio::spawn(async move { messaging.run_daily().await })
+    };
+    let rounds = |device: &Device| world.router.asked(device, "usync").len() - before;
+    let task = live(&a0);
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_eq!(rounds(&a0), 1);
+    tokio::time::sleep(Duration::from_secs(DAY)).await;
+    assert_eq!(rounds(&a0), 2);
+    task.abort();
+    let (store, pn, lid) = a0.stop();
+    let a0 = world.start(store, pn, lid).await;
+    let task = live(&a0);
+    tokio::time::sleep(Duration::from_secs(DAY - 200)).await;
+    assert_eq!(rounds(&a0), 2);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(rounds(&a0), 3);
+    task.abort();
+}
