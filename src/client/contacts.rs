@@ -141,7 +141,8 @@ pub(crate) async fn check(ctx: &Context, numbers: &[String]) -> Result<Vec<Regis
     let ask = ctx.store.write(move |tx| {
         let mut checked = Checked::load(tx)?;
         checked.prune(now);
-        let mut ask: Vec<String> = asked.into_iter().filter(|number| checked.said(number).is_none()).collect();
+        let mut ask: Vec<String> =
+            asked.into_iter().filter(|number| checked.said(number).is_none()).collect();
         ask.sort();
         ask.dedup();
         if ask.len() > PER_MINUTE {
@@ -192,7 +193,9 @@ fn take(tx: &mut Tx<'_>, asked: &[String], answers: &Answer, now: UnixMillis) ->
     for user in &answers.users {
         let Some(contact) = &user.contact else { continue };
         let digits = contact.query.trim_start_matches('+');
-        let Some(number) = asked.iter().find(|number| number.trim_start_matches('+') == digits) else { continue };
+        let Some(number) = asked.iter().find(|number| number.trim_start_matches('+') == digits) else {
+            continue;
+        };
         let said = match (contact.registered, &user.jid) {
             (Registered::In, Some(jid)) => {
                 learn(tx, jid, user, now)?;

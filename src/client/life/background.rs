@@ -65,7 +65,8 @@ async fn keys(conn: &Conn, messaging: &Messaging) {
         tracing::warn!(%error, "the signed prekey was not rotated");
     }
     let store = &conn.ctx.store;
-    let doubtful = store.read(|tx| Ok::<_, StoreError>(tx.flag(Flag::Restored)? || tx.flag(Flag::UncleanStop)?));
+    let doubtful =
+        store.read(|tx| Ok::<_, StoreError>(tx.flag(Flag::Restored)? || tx.flag(Flag::UncleanStop)?));
     if !doubtful.await.unwrap_or_default() {
         return;
     }

@@ -2,8 +2,8 @@
 
 use crate::client::devices::own::Own;
 use crate::client::messaging::{Job, Messaging};
-use crate::client::send::acks::{NoAck, Waiter};
 use crate::client::receive::receipts::forms;
+use crate::client::send::acks::{NoAck, Waiter};
 use crate::client::send::settle::{self, After};
 use crate::client::send::wrong;
 use crate::stanza::ack::ServerAck;

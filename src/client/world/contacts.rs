@@ -25,7 +25,8 @@ async fn a_number_is_asked_for_in_the_official_form_once_and_answered_under_its_
     assert_eq!(queries.len(), 1);
     let usync = queries[0].find("usync").unwrap();
     assert_eq!(usync.str("context").unwrap(), "interactive");
-    let protocols: Vec<String> = usync.find("query").unwrap().nodes().map(|p: &Node| p.tag.to_string()).collect();
+    let protocols: Vec<String> =
+        usync.find("query").unwrap().nodes().map(|p: &Node| p.tag.to_string()).collect();
     assert_eq!(protocols, ["contact", "lid", "business", "disappearing_mode", "username"]);
     // The negative answer counts a day, the positive one a week.
     tokio::time::sleep(std::time::Duration::from_secs(25 * 3600)).await;

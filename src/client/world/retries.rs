@@ -179,7 +179,10 @@ async fn an_own_device_gets_the_resend_as_a_copy_for_own_devices_that_names_the_
     world.settle().await;
     let again = resends(&world, &a0);
     assert_eq!(again.len(), 1);
-    assert_eq!((again[0].jid("to").unwrap(), again[0].jid("recipient").unwrap()), (a1.lid.clone(), b.lid.clone()));
+    assert_eq!(
+        (again[0].jid("to").unwrap(), again[0].jid("recipient").unwrap()),
+        (a1.lid.clone(), b.lid.clone())
+    );
     assert!(again[0].find("reporting").is_none() && again[0].find("tctoken").is_none());
     assert_eq!(again[0].find("enc").unwrap().str("count").unwrap(), "1");
     world.connect(&a1).await;
@@ -291,7 +294,9 @@ async fn keys_that_waited_in_the_queue_are_not_taken_where_no_session_has_their_
     forget(&a0, &b0.lid).await;
     let own = b0.store.read(|tx| tx.keys()).await.unwrap().unwrap();
     let key = |tag: &'static str| {
-        Node::new(tag).child(Node::new("id").bytes(vec![0, 0, 1])).child(Node::new("value").bytes(vec![9; 32]))
+        Node::new(tag)
+            .child(Node::new("id").bytes(vec![0, 0, 1]))
+            .child(Node::new("value").bytes(vec![9; 32]))
     };
     let keys = Node::new("keys")
         .child(Node::new("type").bytes(vec![5]))

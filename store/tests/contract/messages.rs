@@ -2,8 +2,9 @@
 
 use palomar_store::housekeeping::DAY;
 use palomar_store::{
-    AskedRetry, ChatTimer, Enqueued, EventState, KeyPairBytes, Limits, MessageKey, Missed, NewEvent, NewOutgoing, OutgoingState,
-    OwedReceipt, Placeholder, Result, Secret, SecretBytes, SecretOf, SignedPrekey, StoreError, Target, Tx,
+    AskedRetry, ChatTimer, Enqueued, EventState, KeyPairBytes, Limits, MessageKey, Missed, NewEvent,
+    NewOutgoing, OutgoingState, OwedReceipt, Placeholder, Result, Secret, SecretBytes, SecretOf,
+    SignedPrekey, StoreError, Target, Tx,
 };
 
 use crate::{Bench, NOW, contract};
