@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn each_certificate_mode_produces_exactly_the_defect_it_names() {
+    fn proves_09_27_03_each_certificate_mode_produces_exactly_the_defect_it_names() {
         let chain = verdict(CertMode::Ok).unwrap();
         assert_eq!((chain.leaf.serial, chain.intermediate.serial), (7, 3));
         let cases = [

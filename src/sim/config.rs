@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refuses_to_bind_a_non_loopback_address() {
+    fn proves_09_27_01_refuses_to_bind_a_non_loopback_address() {
         let outside: SocketAddr = "192.0.2.1:8099".parse().unwrap();
         let config = SimConfig { admin: Some(outside), ..SimConfig::ephemeral(1) };
         assert_eq!(config.check(), Err(ConfigError::NotLoopback(outside)));

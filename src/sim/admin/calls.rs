@@ -7,7 +7,7 @@ use super::types::{AccountInfo, AdminError, Kick, Linked, Sent};
 use crate::sim::config::CertMode;
 use crate::sim::rules::{Rules, RulesError};
 use crate::sim::seam::{Corrupt, PhoneCommand, PhoneContent};
-use crate::sim::world::{Ban, DeviceRef, NewAccount, Outcome};
+use crate::sim::world::{FaultOrder, Ban, DeviceRef, NewAccount, Outcome};
 use crate::stanza::judge::payload::Envelope;
 use crate::stanza::judge::{Finding, Judgement};
 use crate::wire::{Jid, Node};
@@ -423,6 +423,24 @@ impl Admin {
     /// envelope only the message by itself is judged.
     pub async fn judge_message(&self, message: &[u8], envelope: Option<&Envelope>) -> Vec<Finding> {
         self.shared.with(|world| world.shapes.message(message, envelope))
+    }
+
+    /// Arms a fault (09 §22); its id.
+    ///
+    /// # Errors
+    /// `too-many-faults`.
+    pub async fn arm_fault(&self, order: FaultOrder) -> Result<u64> {
+        let armed = self.shared.with(|world| world.arm(order));
+        armed.map_err(|error| AdminError::new("too-many-faults", error.to_string()))
+    }
+
+    /// Disarms a fault.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn disarm_fault(&self, id: u64) -> Result<()> {
+        let known = self.shared.with(|world| world.disarm(id));
+        if known { Ok(()) } else { Err(AdminError::new("not-found", format!("there is no fault {id}"))) }
     }
 
     /// Forgets the violations.

@@ -174,6 +174,11 @@ impl Admin {
         self.shared.look(|world| world.metrics())
     }
 
+    /// The faults of this run, armed and spent, as JSON (09 §21).
+    pub async fn faults(&self) -> Vec<serde_json::Value> {
+        self.shared.look(|world| world.faults_json())
+    }
+
     /// The groups, as JSON (09 §21); those of one address.
     pub async fn groups(&self, jid: Option<&str>) -> Vec<serde_json::Value> {
         self.shared.look(|world| world.groups_json(jid))

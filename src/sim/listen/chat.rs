@@ -19,8 +19,8 @@ use crate::crypto::KeyPair;
 use crate::noise::CipherState;
 use crate::sim::seed;
 use crate::sim::shared::Shared;
-use crate::sim::world::{Bytes, ConnectionId, Out};
-use crate::wire::{Arena, Dialect, FrameDecoder, decode, encode_in};
+use crate::sim::world::{Bytes, ConnectionId, Damage, Out};
+use crate::wire::{Arena, Dialect, FrameDecoder, Node, decode, encode_in, frame_header};
 
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(20);
 /// How long a half-open connection stays silent at most.
@@ -71,11 +71,16 @@ pub(crate) async fn serve<S: Stream>(shared: Arc<Shared>, stream: S, source: Str
 fn plan(shared: &Shared, id: ConnectionId) -> Plan {
     shared.with(|world| {
         let mut rng = seed::stream(world.config.seed, "ephemeral", &id.to_string());
+        let place = world.place(id);
+        let struck = world.strike(&["F06", "F08", "F09", "F10"], &place);
+        let named = struck.as_ref().and_then(|strike| strike.text("mode").or(Some(strike.kind)));
+        let cert = named.and_then(|mode| mode.parse().ok()).unwrap_or(world.config.cert);
         Plan {
             noise: world.server.noise_static().clone(),
             ephemeral: KeyPair::generate(&mut rng),
-            chain: world.server.chain(world.config.cert, world.now_s()),
+            chain: world.server.chain(cert, world.now_s()),
             ik: world.config.ik,
+            mute: struck.is_some_and(|strike| strike.fault == "F06"),
         }
     })
 }
@@ -93,7 +98,7 @@ async fn talk<S: Stream>(
         let bytes = world.connections.get(&id).map(|connection| Arc::clone(&connection.bytes));
         (world.config.compress_above, bytes.unwrap_or_default())
     });
-    let writer = Writer { sink, cipher: client.transport.seal, compress_above, bytes: Arc::clone(&bytes) };
+    let writer = Writer { sink, cipher: client.transport.seal, compress_above, bytes: Arc::clone(&bytes), clock: shared.clock };
     let mut writer = tokio::spawn(writer.run(out));
     shared.with(|world| {
         world.shook_hands(id, client.pattern);
@@ -145,6 +150,7 @@ struct Writer<S: Stream> {
     cipher: CipherState,
     compress_above: Option<usize>,
     bytes: Arc<Bytes>,
+    clock: Clock,
 }
 
 impl<S: Stream> Writer<S> {
@@ -171,6 +177,7 @@ impl<S: Stream> Writer<S> {
                     plaintext = compressed(&plaintext);
                 }
             }
+            Out::Damaged(node, damage) => return self.write_damaged(&node, &damage).await,
             Out::Plaintext(bytes) => plaintext = bytes,
             Out::Raw(bytes) => frame = bytes,
             Out::Close(code) => return Some(End::Close(code)),
@@ -182,6 +189,54 @@ impl<S: Stream> Writer<S> {
         }
         self.bytes.sent(frame.len());
         self.sink.send(Message::binary(frame)).await.is_err().then_some(End::Drop)
+    }
+}
+
+impl<S: Stream> Writer<S> {
+    /// A stanza that a planted fault spoils on its way (09 §22). `Some` ends the connection.
+    async fn write_damaged(&mut self, node: &Node, damage: &Damage) -> Option<End> {
+        let (mut plaintext, mut frame) = (Vec::new(), Vec::new());
+        let encoded = encode_in(Dialect::Server, node, &mut plaintext);
+        if encoded.is_err() || self.cipher.seal_into(&plaintext, &mut frame).is_err() {
+            return Some(End::Close(1011));
+        }
+        let header = |length: usize| frame_header(length).map(Vec::from).unwrap_or_default();
+        let (pieces, end) = match damage {
+            Damage::CutOff(bytes) => {
+                frame.truncate(*bytes);
+                (vec![frame], Some(End::Drop))
+            }
+            Damage::Short { declared, sent } => {
+                (vec![[header(*declared), vec![0x55; *sent]].concat()], Some(End::HalfOpen))
+            }
+            Damage::Flipped => {
+                if let Some(last) = frame.last_mut() {
+                    *last ^= 1;
+                }
+                (vec![frame], None)
+            }
+            Damage::Replayed => (vec![frame.clone(), frame], None),
+            Damage::Skipped => (Vec::new(), None),
+            Damage::Trickled { byte_every_ms } => return self.trickle(*byte_every_ms).await,
+        };
+        for piece in pieces {
+            self.bytes.sent(piece.len());
+            if self.sink.send(Message::binary(piece)).await.is_err() {
+                return Some(End::Drop);
+            }
+        }
+        end
+    }
+
+    /// A frame of 16 MiB that never ends.
+    async fn trickle(&mut self, byte_every_ms: u64) -> Option<End> {
+        let header = [0xff, 0xff, 0xff];
+        let mut sent = self.sink.send(Message::binary(header.to_vec())).await;
+        while sent.is_ok() {
+            self.clock.sleep(Duration::from_millis(byte_every_ms)).await;
+            sent = self.sink.send(Message::binary(vec![0x55])).await;
+        }
+        Some(End::Drop)
     }
 }
 

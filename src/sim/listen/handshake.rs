@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub ephemeral: KeyPair,
     pub chain: Vec<u8>,
     pub ik: IkMode,
+    /// F06: the hello is never answered.
+    pub mute: bool,
 }
 
 /// Why there is no connection.
@@ -48,6 +50,10 @@ pub(super) async fn run<S: Stream>(socket: &mut WebSocketStream<S>, plan: Plan) 
     let rest = intro(socket).await?;
     frames.push(&rest);
     let hello = next_frame(socket, &mut frames).await?;
+    if plan.mute {
+        // The time of the handshake ends this.
+        return std::future::pending().await;
+    }
     let is_ik = is_ik(&hello);
     if is_ik && plan.ik == IkMode::Drop {
         return Err(Failed::Handshake);

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::header::RETRY_AFTER;
+use tokio_tungstenite::tungstenite::http::header::{LOCATION, RETRY_AFTER};
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use super::Stream;
 use crate::sim::shared::Shared;
-use crate::sim::world::Peer;
+use crate::sim::world::{Peer, Turned};
 
 const PATH: &str = "/ws/chat";
 /// Bytes, whatever frames the client cuts its messages into.
@@ -64,15 +64,24 @@ impl Callback for Check<'_> {
         if let Some(source) = text(headers, "x-sim-source") {
             self.peer.source = source;
         }
-        if let Err(seconds) = self.shared.with(|world| world.admit(&self.peer.source)) {
-            let mut refused = ErrorResponse::new(Some("too many attempts at once".to_owned()));
-            *refused.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-            return Err(refused);
+        if let Err(turned) = self.shared.with(|world| world.admit(&self.peer.source)) {
+            return Err(turned_away(&turned));
         }
         *self.admitted = true;
         Ok(response)
     }
+}
+
+fn turned_away(turned: &Turned) -> ErrorResponse {
+    let mut refused = ErrorResponse::new(Some("not now".to_owned()));
+    *refused.status_mut() = StatusCode::from_u16(turned.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    if let Some(seconds) = turned.retry_after {
+        refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(location) = turned.location.as_ref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        refused.headers_mut().insert(LOCATION, location);
+    }
+    refused
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

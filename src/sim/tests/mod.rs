@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod parallel;
 mod repeat;
 mod sockets;
 mod state;

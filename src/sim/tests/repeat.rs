@@ -27,7 +27,7 @@ fn script(seed: u64) -> Lab {
 }
 
 #[test]
-fn the_same_seed_and_script_give_the_identical_traffic_log() {
+fn proves_09_27_02_the_same_seed_and_script_give_the_identical_traffic_log() {
     let first = run(1);
     assert!(first.lines().count() > 30, "{first}");
     assert_eq!(first, run(1));
@@ -54,7 +54,7 @@ fn check(node: &Node) {
 }
 
 #[test]
-fn every_address_is_a_jid_and_every_leaf_bytes() {
+fn proves_09_27_04_every_address_is_a_jid_and_every_leaf_bytes() {
     let mut lab = script(1);
     let number = lab.account();
     let mut asker = lab.companion(&number, 20);

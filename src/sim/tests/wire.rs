@@ -125,7 +125,7 @@ async fn a_handshake_that_stops_is_closed_after_20_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn garbage_in_every_state_never_stops_the_server() {
+async fn proves_09_27_15_garbage_in_every_state_never_stops_the_server() {
     use rand_core::Rng;
     let sim = start().await;
     let mut rng = seed::stream(3, "garbage", "");

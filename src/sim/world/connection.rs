@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::World;
 use super::account::DeviceRef;
+use super::faults::Damage;
 use super::limits::LastEnd;
 use super::pairing::Registration;
 use super::timers::Timer;
@@ -26,6 +27,8 @@ const WRITE_QUEUE: usize = 32_768;
 #[derive(Debug, Clone)]
 pub(crate) enum Out {
     Stanza(Node),
+    /// A stanza whose frame is damaged on its way.
+    Damaged(Node, Damage),
     /// Bytes as they are, below the encryption.
     Raw(Vec<u8>),
     /// A frame's plaintext, flag byte first.
@@ -213,15 +216,21 @@ impl World {
 
     /// Writes a stanza to a connection, and into the traffic log.
     pub(crate) fn write(&mut self, id: ConnectionId, node: Node) {
+        let damage = self.strike_frame(id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.stanzas_out += 1;
         connection.last_out = Some(node.tag.to_string());
         self.stats.count("out", &node.tag);
         let device = connection.session().map(|session| session.device.clone());
+        connection.dropped |= damage.is_some();
+        let out = match damage {
+            Some(damage) => Out::Damaged(node.clone(), damage),
+            None => Out::Stanza(node.clone()),
+        };
         match &mut self.held {
-            Some(held) => held.push((id, Out::Stanza(node.clone()))),
+            Some(held) => held.push((id, out)),
             None => {
-                if connection.sender.try_send(Out::Stanza(node.clone())).is_err() {
+                if connection.sender.try_send(out).is_err() {
                     return self.overrun(id);
                 }
             }

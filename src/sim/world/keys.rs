@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::World;
+use super::faults::Strike;
 use super::account::{DeviceRef, Namespace};
 use super::iq::{Origin, Refusal};
-use crate::crypto::{PublicKey, sha1, xeddsa};
+use crate::crypto::{PublicKey, sha1, sha256, xeddsa};
 use crate::wire::{Jid, Node};
 
 /// Users in one bundle request.
@@ -168,7 +169,7 @@ impl World {
     }
 
     /// `<key><user jid/>…</key>` (09 §9).
-    pub(crate) fn fetch_bundles(&mut self, iq: &Node) -> Result<Vec<Node>, Refusal> {
+    pub(crate) fn fetch_bundles(&mut self, origin: &Origin, iq: &Node) -> Result<Vec<Node>, Refusal> {
         let users: Vec<Jid> = match iq.find("key") {
             Some(key) => {
                 key.nodes().filter(|user| user.tag == "user").filter_map(|user| user.jid("jid")).collect()
@@ -178,11 +179,22 @@ impl World {
         if users.len() > MAX_USERS {
             return Err(Refusal::BAD_REQUEST);
         }
-        let list: Vec<Node> = users.into_iter().map(|jid| self.bundle(jid)).collect();
+        let place = origin.connection.map(|id| self.place(id));
+        let list: Vec<Node> = users
+            .into_iter()
+            .map(|jid| {
+                let named = |params: &serde_json::Map<String, serde_json::Value>| {
+                    let user = params.get("user").and_then(serde_json::Value::as_str);
+                    user.is_none_or(|user| user == jid.user() || user == jid.to_string())
+                };
+                let struck = place.as_ref().and_then(|place| self.strike_if(&["F35", "F36"], place, named));
+                self.bundle(jid.clone(), struck.as_ref())
+            })
+            .collect();
         Ok(vec![Node::new("list").children(list)])
     }
 
-    fn bundle(&mut self, jid: Jid) -> Node {
+    fn bundle(&mut self, jid: Jid, struck: Option<&Strike>) -> Node {
         let user = Node::new("user").attr("jid", jid.clone());
         let error =
             |code: &'static str, text: &'static str| Node::new("error").attr("code", code).attr("text", text);
@@ -194,13 +206,27 @@ impl World {
         };
         let identity = device.pairing.as_ref().map(|pairing| pairing.bundle_identity(with_account_key));
         let Some(keys) = device.keys.as_mut() else { return user.child(error("404", "item-not-found")) };
+        let kind = struck.filter(|strike| strike.fault == "F36").map(|strike| strike.kind);
+        if kind == Some("error") {
+            return user.child(error("406", "not-acceptable"));
+        }
+        let shown = match kind {
+            Some("other-identity") => sha256(keys.identity.as_bytes()),
+            Some("low-order") => [0; 32],
+            _ => *keys.identity.as_bytes(),
+        };
+        let mut signed = keys.signed.clone();
+        if kind == Some("bad-signature") {
+            signed.signature[0] ^= 1;
+        }
         let mut user = user
             .attr("t", now.to_string())
             .child(Node::new("registration").bytes(keys.registration))
             .child(Node::new("type").bytes([5]))
-            .child(Node::new("identity").bytes(*keys.identity.as_bytes()))
-            .child(keys.signed.node());
-        let taken = keys.one_time.pop_first();
+            .child(Node::new("identity").bytes(shown))
+            .child(signed.node());
+        let exhausted = struck.is_some_and(|strike| strike.fault == "F35");
+        let taken = if exhausted { None } else { keys.one_time.pop_first() };
         if let Some((id, value)) = taken {
             keys.handed_out.insert(id, value);
             let id = Node::new("id").bytes(be24(id));

@@ -22,29 +22,34 @@ const SILENCE_MS: i64 = 180_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     reason: u16,
-    ban: Option<(u16, u64)>,
+    pub code: Option<u16>,
+    /// Seconds.
+    pub expire: Option<u64>,
+    /// Seconds.
+    pub backoff: Option<u64>,
 }
 
 impl Failure {
     pub(crate) const fn new(reason: u16) -> Self {
-        Self { reason, ban: None }
+        Self { reason, code: None, expire: None, backoff: None }
     }
 
     /// A temporary ban.
     pub(crate) const fn banned(code: u16, expire: u64) -> Self {
-        Self { reason: 402, ban: Some((code, expire)) }
+        Self { reason: 402, code: Some(code), expire: Some(expire), backoff: None }
     }
 
     fn of(ban: &Ban) -> Self {
-        Self { reason: ban.reason, ban: (ban.reason == 402).then_some((ban.code, ban.expire)) }
+        if ban.reason == 402 { Self::banned(ban.code, ban.expire) } else { Self::new(ban.reason) }
     }
 
     pub(crate) fn node(&self) -> Node {
         Node::new("failure")
             .attr("reason", self.reason)
             .attr("location", "sim")
-            .opt_attr("code", self.ban.map(|(code, _)| code))
-            .opt_attr("expire", self.ban.map(|(_, expire)| expire))
+            .opt_attr("code", self.code)
+            .opt_attr("expire", self.expire)
+            .opt_attr("backoff", self.backoff)
     }
 }
 
@@ -106,6 +111,7 @@ impl World {
         noise: PublicKey,
         version: Option<[u32; 3]>,
     ) -> Result<(), Failure> {
+        self.strike_login(id, at)?;
         self.lift_ended_ban(&at.number);
         let pairing = self.device(at).and_then(|device| device.pairing.as_ref());
         let Some(pairing) = pairing.filter(|_| at.device != 0) else {
@@ -172,13 +178,18 @@ impl World {
             at.number.as_bytes(),
             &at.device.to_be_bytes(),
         ]);
+        let place = self.place(id);
+        let struck = self.strike(&["F28"], &place).map(|strike| strike.kind);
         let success = Node::new("success")
-            .attr("t", self.now_s())
-            .attr("lid", lid)
+            .opt_attr("t", (struck != Some("no-t")).then(|| self.now_s()))
+            .opt_attr("lid", (struck != Some("no-lid")).then_some(lid))
             .attr("location", "sim")
             .attr("creation", "1700000000")
             .attr("props", "27")
             .attr("companion_enc_static", base64::engine::general_purpose::STANDARD.encode(secret));
+        if struck == Some("duplicate") {
+            self.write(id, success.clone());
+        }
         self.write(id, success);
         if self.config.edge_routing {
             let info = Node::new("routing_info").bytes([8, 2, 8, 5]);

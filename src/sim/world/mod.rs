@@ -13,6 +13,7 @@
 //! | `notify` | notifications |
 //! | `phones` | the phones' side of the seam |
 //! | `limits` | operating rules |
+//! | `faults` | planted faults |
 //! | `stats` | counters |
 //! | `snapshot`, `tracked` | `--state` |
 
@@ -20,6 +21,7 @@ mod account;
 mod checks;
 mod connection;
 mod crude;
+mod faults;
 mod group_settings;
 mod groups;
 mod iq;
@@ -46,6 +48,7 @@ mod timers;
 
 use std::collections::{BTreeMap, VecDeque};
 
+pub use faults::{FaultError, FaultOrder, Scope};
 pub use account::{Ban, DeviceRef, Namespace, OutboxAck, OutboxItem, OutboxReceipt, OutboxRetry};
 pub use connection::{ConnectionId, Peer};
 pub use phones::{NewAccount, NewAccountError};
@@ -53,7 +56,9 @@ pub use snapshot::SnapshotError;
 
 pub(crate) use account::{Account, Device};
 pub(crate) use connection::{Bytes, Connection, Out, State};
+pub(crate) use faults::Damage;
 pub(crate) use iq::{Origin, Refusal};
+pub(crate) use limits::Turned;
 pub(crate) use phones::Outcome;
 pub(crate) use stats::state_name;
 
@@ -82,6 +87,7 @@ pub(crate) struct World {
     pub shapes: Shapes,
     pub stats: stats::Stats,
     limits: limits::Limits,
+    faults: faults::Faults,
     pub server: ServerIdentity,
     pub ops: BTreeMap<u64, Outcome>,
     lids: BTreeMap<String, String>,
@@ -117,6 +123,7 @@ impl World {
             shapes: Shapes::default(),
             stats: stats::Stats::default(),
             limits: limits::Limits::default(),
+            faults: faults::Faults::default(),
             server: ServerIdentity::new(seed),
             ops: BTreeMap::new(),
             lids: BTreeMap::new(),
@@ -168,6 +175,8 @@ impl World {
             Timer::Unanswered { device, entry, connection } => self.unanswered(&device, entry, connection),
             Timer::Idle(id) => self.idle(id),
             Timer::Ping(id) => self.server_ping(id),
+            Timer::Faults => self.strike_live(),
+            Timer::Write(id, node) => self.write(id, *node),
             Timer::AlwaysOnline(number, since) => self.always_online(&number, since),
         }
     }
@@ -195,6 +204,7 @@ impl World {
         connection.last_in = Some(node.tag.to_string());
         let device = connection.session().map(|session| session.device.clone());
         self.judge_stanza(id, device.as_ref(), (&node, written));
+        self.faults_see(id, &node);
         let Some(connection) = self.connections.get(&id) else { return };
         match (&connection.state, device) {
             (State::Online(_), Some(device)) => {

@@ -136,6 +136,11 @@ impl World {
         if entry.kind == Kind::Notification {
             self.timers.set(self.now_ms + ANSWER_MS, timer);
         }
+        let place = self.place(connection);
+        let doubled = node.tag == "message" && self.strike(&["F30"], &place).is_some();
+        if doubled {
+            self.write(connection, node.clone());
+        }
         self.write(connection, node);
     }
 

@@ -112,8 +112,13 @@ impl World {
         }
         session.backlog.done = true;
         let (total, active) = (session.backlog.total, session.active);
+        let place = self.place(id);
+        let struck = self.strike(&["F29"], &place).map(|strike| strike.kind);
+        let total = if struck == Some("too-big") { total + 1000 } else { total };
         let marker = Node::new("offline").attr("count", total);
-        self.write(id, Node::new("ib").attr("from", Jid::service()).child(marker));
+        if struck != Some("never") {
+            self.write(id, Node::new("ib").attr("from", Jid::service()).child(marker));
+        }
         self.write_dirty(id, at);
         if active {
             self.flush_live(id, at);

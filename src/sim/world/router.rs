@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::{AcceptedMessage, Namespace, device_hash};
 use super::checks::{Copy, Objection};
+use super::faults::Strike;
 use super::queue::Kind;
+use super::timers::Timer;
 use super::{DeviceRef, Origin, World};
 use crate::wire::{Jid, Node, Server};
 
@@ -47,6 +49,13 @@ impl World {
             return self.ack_message(origin, &id, &Jid::service(), None, Some(400));
         };
         let incoming = Incoming { node, id, to, copies: Self::copies(node) };
+        let struck = origin.connection.and_then(|id| {
+            let place = self.place(id);
+            self.strike(&["F32", "F33", "F34"], &place)
+        });
+        if let Some(strike) = struck {
+            return self.struck_message(origin, &incoming, &strike);
+        }
         match self.route(origin, &incoming) {
             Ok(None) => {}
             Ok(Some(phash)) => self.ack_message(origin, &incoming.id, &incoming.to, phash, None),
@@ -57,6 +66,30 @@ impl World {
                 }
                 self.ack_message(origin, &incoming.id, &incoming.to, None, error);
             }
+        }
+    }
+
+    /// F32 to F34: the ack is lost, late, an error, or brings a hash.
+    fn struck_message(&mut self, origin: &Origin, incoming: &Incoming<'_>, strike: &Strike) {
+        let late = strike.kind == "delay" || strike.params.contains_key("delay_ms");
+        if strike.fault == "F33" && !late {
+            let ack = ack_node(&incoming.id, &incoming.to, self.now_s())
+                .attr("error", strike.number("error", 500))
+                .opt_attr("backoff", strike.params.get("backoff").and_then(serde_json::Value::as_u64));
+            return self.write_ack(origin, ack);
+        }
+        let error = match self.route(origin, incoming) {
+            Ok(_) => None,
+            Err(objection) => objection.error,
+        };
+        let ack = ack_node(&incoming.id, &incoming.to, self.now_s()).opt_attr("error", error);
+        match (&*strike.fault, origin.connection) {
+            ("F34", _) => self.write_ack(origin, ack.attr("phash", "2:AAAAAAAA")),
+            ("F33", Some(id)) => {
+                let delay = i64::try_from(strike.number("delay_ms", 70_000)).unwrap_or(70_000);
+                self.timers.set(self.now_ms + delay, Timer::Write(id, Box::new(ack)));
+            }
+            _ => {}
         }
     }
 

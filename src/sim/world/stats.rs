@@ -74,6 +74,10 @@ impl World {
         self.violations.by_code().into_iter().for_each(|(code, count)| {
             text.line("sim_violations_total", &format!("code={code:?}"), count);
         });
+        text.family("sim_faults_fired_total", "counter", "Planted faults that struck.");
+        self.faults_fired().into_iter().for_each(|(fault, count)| {
+            text.line("sim_faults_fired_total", &format!("fault={fault:?}"), count);
+        });
         text.0
     }
 

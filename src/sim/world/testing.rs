@@ -308,6 +308,11 @@ impl Companion {
         nodes
     }
 
+    /// Everything that has come, whatever it is.
+    pub fn outs(&mut self) -> Vec<Out> {
+        std::iter::from_fn(|| self.out.try_recv().ok()).collect()
+    }
+
     /// Whether the world has asked to close this connection, everything before it dropped.
     pub fn is_closed(&mut self) -> bool {
         loop {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::account::DeviceRef;
 use super::connection::ConnectionId;
 use crate::clock::UnixMillis;
+use crate::wire::Node;
 
 /// Something that is due at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,10 @@ pub(crate) enum Timer {
     Idle(ConnectionId),
     /// Ping from the server.
     Ping(ConnectionId),
+    /// An armed fault's time has come.
+    Faults,
+    /// A stanza that was kept back.
+    Write(ConnectionId, Box<Node>),
     /// An account may have been available since then without a pause.
     AlwaysOnline(String, UnixMillis),
 }

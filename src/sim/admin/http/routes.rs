@@ -18,7 +18,7 @@ use super::bodies::{
     InboxQuery, Inject, JudgeBody, JudgeQuery, KickBody, Power, Presence, PushName, Receipt, Reset, Revoke,
     ScanQr, Send, Unlink, ViolationsQuery,
 };
-use super::{Answer, Asked, Routes, parse, person, views};
+use super::{Answer, Asked, Routes, faults, parse, person, views};
 use crate::sim::admin::{Admin, AdminError, Expectation, TrafficFilter};
 use crate::sim::seam::PhoneContent;
 use crate::sim::world::{Ban, NewAccount};
@@ -74,6 +74,9 @@ pub(super) fn routes() -> Routes {
         .route("/v1/violations", get(violations).merge(delete(clear_violations)))
         .route("/v1/rules", get(rules).put(put_rules))
         .route("/v1/judge", get(judge_totals).post(judge))
+        .route("/v1/faults", get(faults::all).post(faults::arm))
+        .route("/v1/faults/{id}", delete(faults::disarm))
+        .route("/v1/net", post(faults::net))
         .route("/v1/metrics", get(metrics))
         .route("/v1/events", get(events))
         .fallback(unknown)

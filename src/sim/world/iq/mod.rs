@@ -30,6 +30,28 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// The text that goes with a code (09 §7).
+    pub fn text_of(code: u16) -> &'static str {
+        match code {
+            400 => "bad-request",
+            401 => "not-authorized",
+            403 => "forbidden",
+            404 => "item-not-found",
+            405 => "not-allowed",
+            406 => "not-acceptable",
+            408 => "request-timeout",
+            409 => "conflict",
+            410 => "gone",
+            419 => "resource-limit",
+            429 => "rate-overlimit",
+            431 => "locked",
+            451 => "restricted",
+            501 => "feature-not-implemented",
+            503 => "service-unavailable",
+            _ => "internal-server-error",
+        }
+    }
+
     pub const BAD_REQUEST: Self = Self { code: 400, text: "bad-request" };
     pub const NOT_AUTHORIZED: Self = Self { code: 401, text: "not-authorized" };
     pub const FORBIDDEN: Self = Self { code: 403, text: "forbidden" };
@@ -56,6 +78,15 @@ impl World {
             iq.get("id").is_some() && iq.get("xmlns").is_some() && matches!(&*kind, "get" | "set");
         if !well_formed && !is_stats(iq) {
             return self.malformed_iq(origin, iq);
+        }
+        if let Some(struck) = origin.connection.and_then(|id| self.strike_iq(id, iq)) {
+            if let Some(error) = struck {
+                self.refuse_with(origin, iq, error);
+            }
+            return;
+        }
+        if let Some(id) = origin.connection {
+            self.strike_answers(id, iq);
         }
         if let Some(reply) = self.answer(origin, iq, &kind) {
             self.reply(origin, iq, reply);
@@ -122,7 +153,7 @@ impl World {
             ("w:p" | "urn:xmpp:ping", _, _) => Ok(Vec::new()),
             ("encrypt", "get", "count") => self.count_keys(origin),
             ("encrypt", "get", "digest") => self.digest_keys(origin),
-            ("encrypt", "get", "key") => self.fetch_bundles(iq),
+            ("encrypt", "get", "key") => self.fetch_bundles(origin, iq),
             ("encrypt", "get", "identity") => self.fetch_identities(iq),
             ("encrypt", "set", "rotate") => self.rotate_signed_key(origin, iq),
             ("encrypt", "set", _) => {

@@ -7,6 +7,7 @@ use crate::clock::UnixMillis;
 use crate::sim::rules::{DoubleLinkPolicy, Mode};
 use crate::sim::world::connection::State;
 use crate::sim::world::iq::Refusal;
+use crate::sim::world::faults::Place;
 use crate::sim::world::login::Failure;
 use crate::sim::world::{ConnectionId, DeviceRef, World};
 
@@ -14,6 +15,17 @@ use crate::sim::world::{ConnectionId, DeviceRef, World};
 const SETTLED_MS: i64 = 30_000;
 /// Logins whose intervals are compared.
 const RHYTHM: usize = 11;
+
+/// An upgrade request that is turned away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Turned {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Retry-After`, seconds.
+    pub retry_after: Option<u64>,
+    /// `Location`.
+    pub location: Option<String>,
+}
 
 /// How the last connection of a device ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +37,20 @@ pub(crate) struct LastEnd {
 }
 
 impl World {
-    /// R1, at the upgrade request; refused, the client gets 429 with this Retry-After.
-    pub(crate) fn admit(&mut self, source: &str) -> Result<(), u32> {
-        const RETRY_AFTER_S: u32 = 2;
+    /// R1, and the faults that strike an upgrade request (F07, F11).
+    pub(crate) fn admit(&mut self, source: &str) -> Result<(), Turned> {
+        const RETRY_AFTER_S: u64 = 2;
+        if self.is_down() {
+            return Err(Turned { status: 503, ..Turned::default() });
+        }
+        let place = Place { source: Some(source.to_owned()), ..Place::default() };
+        if let Some(strike) = self.strike(&["F11"], &place) {
+            return Err(Turned {
+                status: u16::try_from(strike.number("status", 503)).unwrap_or(503),
+                location: strike.text("location").map(str::to_owned),
+                retry_after: strike.params.get("retry_after").and_then(serde_json::Value::as_u64),
+            });
+        }
         let rule = self.rules.attempts.clone();
         let waiting = self
             .connections
@@ -40,7 +63,7 @@ impl World {
         if attempts > rule.max {
             let detail = format!("{attempts} attempts of {source} at once");
             if self.breach(rule.mode, (None, None), "parallel-connects", detail) {
-                return Err(RETRY_AFTER_S);
+                return Err(Turned { status: 429, retry_after: Some(RETRY_AFTER_S), location: None });
             }
         }
         self.limits.sources.entry(source.to_owned()).or_default().upgrading += 1;

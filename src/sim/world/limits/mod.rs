@@ -17,7 +17,7 @@ use crate::sim::config::Profile;
 use crate::sim::rules::Mode;
 use crate::sim::violations::Fault;
 
-pub(crate) use logins::LastEnd;
+pub(crate) use logins::{LastEnd, Turned};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;

@@ -20,7 +20,7 @@ fn count(lab: &mut Lab, companion: &mut Companion) -> Option<u64> {
 }
 
 #[test]
-fn no_one_time_key_is_handed_out_twice_and_the_low_notification_fires_at_the_crossings_only() {
+fn proves_09_27_05_no_one_time_key_is_handed_out_twice_and_the_low_notification_fires_at_the_crossings_only() {
     let mut lab = Lab::new();
     let (a, b) = (lab.account(), lab.account());
     let mut asker = lab.companion(&a, 5);
@@ -92,7 +92,7 @@ fn unknown_users_get_404_unknown_devices_406_and_devices_without_keys_404() {
 }
 
 #[test]
-fn uploads_are_judged_and_known_keys_skipped() {
+fn proves_09_27_13_uploads_are_judged_and_known_keys_skipped() {
     let mut lab = Lab::new();
     let number = lab.account();
     let mut companion = lab.companion(&number, 10);

@@ -17,7 +17,7 @@ fn login_as(lab: &mut Lab, companion: &mut Companion, username: u64, device: Opt
 }
 
 #[test]
-fn login_decision_table_row_by_row() {
+fn proves_09_27_10_login_decision_table_row_by_row() {
     let mut lab = Lab::with(|config| config.min_version = Some([2, 3000, 5]));
     let number = lab.account();
     let mut companion = Companion::register(&mut lab, "a");
@@ -80,7 +80,7 @@ fn a_failure_is_followed_by_the_close_within_200_ms() {
 }
 
 #[test]
-fn a_second_login_replaces_the_first() {
+fn proves_09_27_10_a_second_login_replaces_the_first() {
     let mut lab = Lab::new();
     let number = lab.account();
     let mut companion = lab.companion(&number, 20);

@@ -42,7 +42,7 @@ impl Pair {
 }
 
 #[test]
-fn with_three_devices_per_side_each_copy_reaches_exactly_its_device() {
+fn proves_09_27_06_with_three_devices_per_side_each_copy_reaches_exactly_its_device() {
     let mut lab = Lab::new();
     let (a, b) = (lab.account(), lab.account());
     let mut own: Vec<Companion> = (0..2).map(|_| lab.companion(&a, 20)).collect();
@@ -74,7 +74,7 @@ fn with_three_devices_per_side_each_copy_reaches_exactly_its_device() {
 }
 
 #[test]
-fn phash_appears_iff_the_set_differs() {
+fn proves_09_27_06_phash_appears_iff_the_set_differs() {
     let mut pair = Pair::new();
     for namespace in [Namespace::Pn, Namespace::Lid] {
         let to = pair.lab.world.accounts[&pair.b].jid(namespace, 0);
@@ -96,7 +96,7 @@ fn phash_appears_iff_the_set_differs() {
 }
 
 #[test]
-fn strict_judge_finds_a_missing_own_device_fan_out() {
+fn proves_09_27_13_strict_judge_finds_a_missing_own_device_fan_out() {
     let mut pair = Pair::new();
     let to = pair.pn(&pair.b);
     let message = pair.one.message("M", &to, &[to.clone(), to.with_device(1)]);
@@ -106,7 +106,7 @@ fn strict_judge_finds_a_missing_own_device_fan_out() {
 }
 
 #[test]
-fn strict_judge_finds_a_duplicate_message_id_on_the_same_connection_only() {
+fn proves_09_27_13_strict_judge_finds_a_duplicate_message_id_on_the_same_connection_only() {
     let mut pair = Pair::new();
     let to = pair.pn(&pair.b);
     let everybody = pair.everybody(Namespace::Pn);
@@ -134,7 +134,7 @@ fn strict_judge_finds_a_duplicate_message_id_on_the_same_connection_only() {
 }
 
 #[test]
-fn strict_judge_finds_a_reused_counter_but_not_a_resend_of_the_same_bytes() {
+fn proves_09_27_13_strict_judge_finds_a_reused_counter_but_not_a_resend_of_the_same_bytes() {
     let mut pair = Pair::new();
     let to = pair.pn(&pair.b);
     let device = to.with_device(1);
@@ -159,7 +159,7 @@ fn strict_judge_finds_a_reused_counter_but_not_a_resend_of_the_same_bytes() {
 }
 
 #[test]
-fn strict_judge_finds_a_skipped_device_identity() {
+fn proves_09_27_13_strict_judge_finds_a_skipped_device_identity() {
     let mut pair = Pair::new();
     let to = pair.pn(&pair.b);
     let everybody = pair.everybody(Namespace::Pn);

@@ -79,7 +79,7 @@ fn marker(nodes: &[Node]) -> Option<u64> {
 }
 
 #[test]
-fn a_thousand_entries_come_in_batches_and_again_from_the_first_unanswered_on() {
+fn proves_09_27_07_a_thousand_entries_come_in_batches_and_again_from_the_first_unanswered_on() {
     let mut backlog = Backlog::new(1000, true);
     backlog.two.login(&mut backlog.lab, false);
     let first = backlog.two.drain();
@@ -118,7 +118,7 @@ fn a_thousand_entries_come_in_batches_and_again_from_the_first_unanswered_on() {
 }
 
 #[test]
-fn a_client_that_never_asks_gets_all_after_500_ms() {
+fn proves_09_27_07_a_client_that_never_asks_gets_all_after_500_ms() {
     let mut backlog = Backlog::new(50, true);
     backlog.two.login(&mut backlog.lab, false);
     assert_eq!(Backlog::messages(&backlog.two.drain()), ids(0..5));
@@ -202,7 +202,7 @@ fn held_until_active_nothing_comes_before() {
 }
 
 #[test]
-fn strict_judge_finds_a_missing_notification_ack_after_60_s() {
+fn proves_09_27_13_strict_judge_finds_a_missing_notification_ack_after_60_s() {
     let mut lab = Lab::new();
     let a = lab.account();
     let mut one = lab.companion(&a, 20);

@@ -40,7 +40,7 @@ fn refused(node: &Node) -> Option<u64> {
 fn proves_09_27_12_r1_parallel_attempts_of_a_source() {
     let mut lab = enforced();
     for _ in 0..3 {
-        assert_eq!(lab.world.admit("a"), Ok(()));
+        assert!(lab.world.admit("a").is_ok());
     }
     assert_eq!(codes(&lab), []);
     assert!(lab.world.admit("b").is_ok(), "another source");
