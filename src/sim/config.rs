@@ -194,6 +194,10 @@ pub struct SimConfig {
     pub usync_delta: bool,
     /// More usync queries of an account in a minute get error 429 (09 §10.1).
     pub usync_per_min: Option<usize>,
+    /// How fresh a chat state must be to be delivered at a login, seconds; 0 queues none (09 §12).
+    pub chatstate_ttl_s: i64,
+    /// Receipts of several members for one message go to its author in one stanza (09 §13).
+    pub group_receipts: bool,
     /// Groups that clients make are LID addressed (09 §14).
     pub lid_only_groups: bool,
     /// Who plays the phones.
@@ -233,6 +237,8 @@ impl Default for SimConfig {
             companions_max: 4,
             usync_delta: false,
             usync_per_min: None,
+            chatstate_ttl_s: 0,
+            group_receipts: false,
             lid_only_groups: false,
             phones: PhoneMode::Real,
             operating_rules: OperatingRules::Off,

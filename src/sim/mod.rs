@@ -48,7 +48,7 @@ pub use state::SaveError;
 pub use traffic::{Direction, TrafficItem};
 pub use violations::{Severity, Violation, Violations};
 pub use world::{
-    FaultError, FaultOrder, Scope,
+    NetRule, FaultError, FaultOrder, Scope,
     Ban, ConnectionId, DeviceRef, Namespace, NewAccount, NewAccountError, OutboxAck, OutboxItem,
     OutboxReceipt, OutboxRetry, Peer, SnapshotError,
 };

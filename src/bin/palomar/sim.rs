@@ -128,6 +128,12 @@ pub struct RunArgs {
     /// Put the account signature key into key bundles
     #[arg(long)]
     bundle_account_key: bool,
+    /// Deliver chat states younger than N seconds at a login
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    chatstate_ttl: i64,
+    /// Merge the receipts of several members for one message of a group
+    #[arg(long)]
+    group_receipts: bool,
     /// New groups are LID addressed
     #[arg(long)]
     lid_only_group: bool,
@@ -200,6 +206,8 @@ impl RunArgs {
             usync_delta: self.usync_delta,
             usync_per_min: self.usync_throttle,
             bundle_account_key: self.bundle_account_key,
+            chatstate_ttl_s: self.chatstate_ttl,
+            group_receipts: self.group_receipts,
             lid_only_groups: self.lid_only_group,
             phones: self.phones,
             judge: JudgeTables {

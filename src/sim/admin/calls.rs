@@ -7,7 +7,7 @@ use super::types::{AccountInfo, AdminError, Kick, Linked, Sent};
 use crate::sim::config::CertMode;
 use crate::sim::rules::{Rules, RulesError};
 use crate::sim::seam::{Corrupt, PhoneCommand, PhoneContent};
-use crate::sim::world::{FaultOrder, Ban, DeviceRef, NewAccount, Outcome};
+use crate::sim::world::{Ban, DeviceRef, FaultOrder, NetRule, NewAccount, Outcome};
 use crate::stanza::judge::payload::Envelope;
 use crate::stanza::judge::{Finding, Judgement};
 use crate::wire::{Jid, Node};
@@ -423,6 +423,18 @@ impl Admin {
     /// envelope only the message by itself is judged.
     pub async fn judge_message(&self, message: &[u8], envelope: Option<&Envelope>) -> Vec<Finding> {
         self.shared.with(|world| world.shapes.message(message, envelope))
+    }
+
+    /// Shapes the network towards the clients in the rule's scope, or lifts what shaped it.
+    ///
+    /// # Errors
+    /// `bad-body` if a figure is impossible.
+    pub async fn set_net(&self, rule: NetRule) -> Result<()> {
+        if !rule.is_possible() {
+            return Err(AdminError::new("bad-body", "shares lie between 0 and 1, times between 0 and 600000 ms"));
+        }
+        self.shared.with(|world| world.set_net(rule));
+        Ok(())
     }
 
     /// Arms a fault (09 §22); its id.

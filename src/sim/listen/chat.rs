@@ -19,7 +19,7 @@ use crate::crypto::KeyPair;
 use crate::noise::CipherState;
 use crate::sim::seed;
 use crate::sim::shared::Shared;
-use crate::sim::world::{Bytes, ConnectionId, Damage, Out};
+use crate::sim::world::{Bytes, ConnectionId, Damage, Out, Pace};
 use crate::wire::{Arena, Dialect, FrameDecoder, Node, decode, encode_in, frame_header};
 
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(20);
@@ -98,7 +98,7 @@ async fn talk<S: Stream>(
         let bytes = world.connections.get(&id).map(|connection| Arc::clone(&connection.bytes));
         (world.config.compress_above, bytes.unwrap_or_default())
     });
-    let writer = Writer { sink, cipher: client.transport.seal, compress_above, bytes: Arc::clone(&bytes), clock: shared.clock };
+    let writer = Writer { sink, cipher: client.transport.seal, compress_above, bytes: Arc::clone(&bytes), clock: shared.clock, pace: Pace::default() };
     let mut writer = tokio::spawn(writer.run(out));
     shared.with(|world| {
         world.shook_hands(id, client.pattern);
@@ -151,6 +151,7 @@ struct Writer<S: Stream> {
     compress_above: Option<usize>,
     bytes: Arc<Bytes>,
     clock: Clock,
+    pace: Pace,
 }
 
 impl<S: Stream> Writer<S> {
@@ -178,6 +179,10 @@ impl<S: Stream> Writer<S> {
                 }
             }
             Out::Damaged(node, damage) => return self.write_damaged(&node, &damage).await,
+            Out::Pace(pace) => {
+                self.pace = pace;
+                return None;
+            }
             Out::Plaintext(bytes) => plaintext = bytes,
             Out::Raw(bytes) => frame = bytes,
             Out::Close(code) => return Some(End::Close(code)),
@@ -188,7 +193,24 @@ impl<S: Stream> Writer<S> {
             return Some(End::Close(1011));
         }
         self.bytes.sent(frame.len());
-        self.sink.send(Message::binary(frame)).await.is_err().then_some(End::Drop)
+        self.send(frame).await.is_err().then_some(End::Drop)
+    }
+
+    /// A frame, in as many WebSocket messages and as slowly as the pace wants.
+    async fn send(&mut self, frame: Vec<u8>) -> Result<(), tokio_tungstenite::tungstenite::Error> {
+        let Pace { rate_bytes_s, chunk } = self.pace;
+        if rate_bytes_s == 0 && chunk == 0 {
+            return self.sink.send(Message::binary(frame)).await;
+        }
+        let size = if chunk == 0 { frame.len().max(1) } else { chunk };
+        for piece in frame.chunks(size) {
+            self.sink.send(Message::binary(piece.to_vec())).await?;
+            if rate_bytes_s > 0 {
+                let ms = (piece.len() as u64).saturating_mul(1000).div_ceil(rate_bytes_s);
+                self.clock.sleep(Duration::from_millis(ms)).await;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -17,8 +17,8 @@ async fn proves_09_27_05_sixteen_tasks_never_get_the_same_one_time_key() {
     let mut lab = Lab::new();
     let (a, b) = (lab.account(), lab.account());
     let mut owner = lab.companion(&a, 20);
-    // The 20 of the link, and 10 000 more.
-    owner.upload(&mut lab, 21..=10_020);
+    // The 20 of the link, of which the phone took one, and 10 001 more.
+    owner.upload(&mut lab, 21..=10_021);
     owner.drain();
     let jid = Jid::pn(&a).unwrap().with_device(1);
     let shared = Arc::new(Shared::new(lab.world, Clock::starting_at(START), None));

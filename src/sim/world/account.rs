@@ -1,6 +1,6 @@
 //! Accounts and their devices: the data of the world (09 §2). Not: what happens to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use crate::signal::adv::key_index;
 use crate::sim::config::Profile;
 use crate::sim::seam::{InboxItem, Phone};
 use crate::sim::seed::SimRng;
-use crate::wire::{Jid, Server};
+use crate::wire::{Jid, Node, Server};
 
 /// Which of an account's two addresses is meant (03 §14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -210,6 +210,8 @@ pub(crate) struct Device {
     pub welcomed: bool,
     /// A virtual companion: the phone runs it, there is never a connection.
     pub driven: bool,
+    /// Chat states that came while it was away, and when.
+    pub chatstates: VecDeque<(UnixMillis, Node)>,
     /// What changed while it was away (`<dirty type>`), with Unix seconds.
     pub dirty: BTreeMap<String, i64>,
 }

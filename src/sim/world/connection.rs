@@ -10,6 +10,7 @@ use super::World;
 use super::account::DeviceRef;
 use super::faults::Damage;
 use super::limits::LastEnd;
+use super::net::Pace;
 use super::pairing::Registration;
 use super::timers::Timer;
 use crate::clock::UnixMillis;
@@ -29,6 +30,8 @@ pub(crate) enum Out {
     Stanza(Node),
     /// A stanza whose frame is damaged on its way.
     Damaged(Node, Damage),
+    /// From now on, frames go at this pace.
+    Pace(Pace),
     /// Bytes as they are, below the encryption.
     Raw(Vec<u8>),
     /// A frame's plaintext, flag byte first.
@@ -114,6 +117,9 @@ pub(crate) struct Connection {
     pub payload: Vec<u8>,
     /// The server has ended it without a word.
     pub dropped: bool,
+    pub pace: Pace,
+    /// When the last stanza leaves that the network has not delivered yet.
+    pub last_leaves_ms: UnixMillis,
     pub bytes: Arc<Bytes>,
 }
 
@@ -191,9 +197,12 @@ impl World {
             last_out: None,
             payload: Vec::new(),
             dropped: false,
+            pace: Pace::default(),
+            last_leaves_ms: 0,
             bytes: Arc::default(),
         };
         self.connections.insert(id, connection);
+        self.set_pace(id);
         (id, receiver)
     }
 
@@ -214,8 +223,16 @@ impl World {
         }
     }
 
-    /// Writes a stanza to a connection, and into the traffic log.
+    /// Writes a stanza to a connection, and into the traffic log, as the network brings it.
     pub(crate) fn write(&mut self, id: ConnectionId, node: Node) {
+        match self.leaves_at(id, &node) {
+            Some(at) if at > self.now_ms => self.keep_back(id, at, node),
+            Some(_) => self.write_now(id, node),
+            None => {}
+        }
+    }
+
+    pub(crate) fn write_now(&mut self, id: ConnectionId, node: Node) {
         let damage = self.strike_frame(id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.stanzas_out += 1;
@@ -295,18 +312,19 @@ impl World {
         if delay_ms == 0 {
             self.out(id, Out::Close(1000));
         } else {
-            self.timers.set(self.now_ms + delay_ms, Timer::Close(id));
+            let last = self.connections.get(&id).map_or(0, |connection| connection.last_leaves_ms);
+            self.timers.set((self.now_ms + delay_ms).max(last + 1), Timer::Close(id));
         }
     }
 
     /// No device points at a connection that is gone.
     fn forget_connection(&mut self, id: ConnectionId) {
-        for account in self.accounts.values_mut() {
-            for device in account.devices.values_mut() {
-                if device.connection == Some(id) {
-                    device.connection = None;
-                }
-            }
+        let at = self.accounts.values().find_map(|account| {
+            let device = account.devices.iter().find(|(_, device)| device.connection == Some(id))?;
+            Some(DeviceRef::new(&account.number, *device.0))
+        });
+        if let Some(device) = at.and_then(|at| self.device_mut(&at)) {
+            device.connection = None;
         }
     }
 

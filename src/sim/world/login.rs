@@ -155,6 +155,7 @@ impl World {
             device.connection = Some(id);
         }
         self.stats.logins += 1;
+        self.set_pace(id);
         self.write_success(id, &at);
         self.begin_backlog(id, &at);
         if passive && !self.is_crude(&at.number) {

@@ -13,7 +13,7 @@
 //! | `notify` | notifications |
 //! | `phones` | the phones' side of the seam |
 //! | `limits` | operating rules |
-//! | `faults` | planted faults |
+//! | `faults`, `net` | planted faults, a bad network |
 //! | `stats` | counters |
 //! | `snapshot`, `tracked` | `--state` |
 
@@ -29,6 +29,7 @@ mod judge;
 mod keys;
 mod limits;
 mod login;
+mod net;
 mod notify;
 mod offline;
 mod orders;
@@ -56,7 +57,10 @@ pub use snapshot::SnapshotError;
 
 pub(crate) use account::{Account, Device};
 pub(crate) use connection::{Bytes, Connection, Out, State};
+pub use net::NetRule;
+
 pub(crate) use faults::Damage;
+pub(crate) use net::Pace;
 pub(crate) use iq::{Origin, Refusal};
 pub(crate) use limits::Turned;
 pub(crate) use phones::Outcome;
@@ -88,6 +92,9 @@ pub(crate) struct World {
     pub stats: stats::Stats,
     limits: limits::Limits,
     faults: faults::Faults,
+    net: Vec<NetRule>,
+    /// Receipts of group members that wait to be merged: reader and time.
+    merging: BTreeMap<receipts::MergeKey, Vec<(Jid, i64)>>,
     pub server: ServerIdentity,
     pub ops: BTreeMap<u64, Outcome>,
     lids: BTreeMap<String, String>,
@@ -124,6 +131,8 @@ impl World {
             stats: stats::Stats::default(),
             limits: limits::Limits::default(),
             faults: faults::Faults::default(),
+            net: Vec::new(),
+            merging: BTreeMap::new(),
             server: ServerIdentity::new(seed),
             ops: BTreeMap::new(),
             lids: BTreeMap::new(),
@@ -175,8 +184,10 @@ impl World {
             Timer::Unanswered { device, entry, connection } => self.unanswered(&device, entry, connection),
             Timer::Idle(id) => self.idle(id),
             Timer::Ping(id) => self.server_ping(id),
+            Timer::MergedReceipt(key) => self.merged_receipt(&key),
             Timer::Faults => self.strike_live(),
-            Timer::Write(id, node) => self.write(id, *node),
+            Timer::NetEnds(scope) => self.set_net(NetRule { scope, ..NetRule::default() }),
+            Timer::Write(id, node) => self.write_now(id, *node),
             Timer::AlwaysOnline(number, since) => self.always_online(&number, since),
         }
     }

@@ -120,6 +120,7 @@ impl World {
             self.write(id, Node::new("ib").attr("from", Jid::service()).child(marker));
         }
         self.write_dirty(id, at);
+        self.write_chatstates(id, at);
         if active {
             self.flush_live(id, at);
         }

@@ -135,6 +135,34 @@ impl World {
         for id in live {
             self.write(id, envelope.clone());
         }
+        self.keep_chatstate(&receivers, &envelope);
+    }
+
+    /// For those who are away, with `--chatstate-ttl`.
+    fn keep_chatstate(&mut self, receivers: &[String], state: &Node) {
+        const KEPT: usize = 100;
+        if self.config.chatstate_ttl_s <= 0 {
+            return;
+        }
+        let now = self.now_ms;
+        for number in receivers {
+            let Some(account) = self.accounts.get_mut(number) else { continue };
+            for device in account.devices.values_mut().filter(|device| device.connection.is_none()) {
+                if device.chatstates.len() >= KEPT {
+                    device.chatstates.pop_front();
+                }
+                device.chatstates.push_back((now, state.clone()));
+            }
+        }
+    }
+
+    /// What is fresh enough of what was kept, behind the backlog of a login.
+    pub(super) fn write_chatstates(&mut self, id: ConnectionId, at: &DeviceRef) {
+        let oldest = self.now_ms - self.config.chatstate_ttl_s.saturating_mul(1000);
+        let kept = self.device_mut(at).map(|device| std::mem::take(&mut device.chatstates));
+        for (_, state) in kept.into_iter().flatten().filter(|(came, _)| *came > oldest) {
+            self.write(id, state);
+        }
     }
 
     /// Calls are acknowledged and passed on as they are.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Namespace;
 use super::queue::{Answer, Kind};
+use super::timers::Timer;
 use super::{DeviceRef, Origin, World};
 use crate::clock::UnixMillis;
 use crate::wire::{Jid, Node};
@@ -45,6 +46,15 @@ impl Retries {
         let key = (sender.clone(), id.to_owned(), requester.clone());
         self.routed.get(&key).is_some_and(|at| now - at < RETRY_MS)
     }
+}
+
+/// Receipts that become one: whose message, in which group, which, and of which type.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MergeKey {
+    author: String,
+    group: Jid,
+    id: String,
+    kind: Option<String>,
 }
 
 /// One receipt of a client, read.
@@ -135,6 +145,9 @@ impl World {
             // A delivery receipt for an own copy says nothing to the other own devices.
             return;
         }
+        if self.config.group_receipts && receipt.to.is_group() {
+            return self.merge_receipt(origin, receipt, author.number);
+        }
         let node = self.forwarded(origin, receipt, Namespace::of(&receipt.to));
         let peer = self.receipt_peer(origin, receipt);
         for device in self.device_ids(&author.number) {
@@ -142,6 +155,40 @@ impl World {
             if at != origin.device {
                 self.hand_receipt(&at, node.clone(), &peer);
             }
+        }
+    }
+
+    /// `--group-receipts`: several members' receipts for one message become one stanza (09 §13).
+    fn merge_receipt(&mut self, origin: &Origin, receipt: &Receipt<'_>, author: String) {
+        const MERGED_WITHIN_MS: i64 = 500;
+        let group = receipt.to.clone();
+        let namespace = self.group_facts(group.user()).map_or(Namespace::Pn, |(namespace, _)| namespace);
+        let Some(reader) = self.device_jid(&DeviceRef::new(&origin.device.number, 0), namespace) else { return };
+        let t = self.receipt_time(receipt.node);
+        for id in &receipt.ids {
+            let key = MergeKey { author: author.clone(), group: group.clone(), id: id.clone(), kind: receipt.kind.clone() };
+            let waiting = self.merging.entry(key.clone()).or_default();
+            waiting.retain(|(known, _)| *known != reader);
+            waiting.push((reader.clone(), t));
+            if waiting.len() == 1 {
+                self.timers.set(self.now_ms + MERGED_WITHIN_MS, Timer::MergedReceipt(key));
+            }
+        }
+    }
+
+    /// The time to merge is over.
+    pub(crate) fn merged_receipt(&mut self, key: &MergeKey) {
+        let Some(readers) = self.merging.remove(key) else { return };
+        let users = readers.iter().map(|(reader, t)| Node::new("user").attr("jid", reader.clone()).attr("t", *t));
+        let node = Node::new("receipt")
+            .attr("from", key.group.clone())
+            .attr("id", key.id.clone())
+            .attr("t", self.now_s())
+            .opt_attr("type", key.kind.clone())
+            .child(Node::new("participants").attr("key", key.id.clone()).children(users.collect::<Vec<_>>()));
+        let peer = self.peer_key(&key.group);
+        for device in self.device_ids(&key.author) {
+            self.hand_receipt(&DeviceRef::new(&key.author, device), node.clone(), &peer);
         }
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::account::DeviceRef;
 use super::connection::ConnectionId;
+use super::faults::Scope;
+use super::receipts::MergeKey;
 use crate::clock::UnixMillis;
 use crate::wire::Node;
 
@@ -35,8 +37,12 @@ pub(crate) enum Timer {
     Idle(ConnectionId),
     /// Ping from the server.
     Ping(ConnectionId),
+    /// Receipts that were kept to be merged.
+    MergedReceipt(MergeKey),
     /// An armed fault's time has come.
     Faults,
+    /// A bad network gets well.
+    NetEnds(Scope),
     /// A stanza that was kept back.
     Write(ConnectionId, Box<Node>),
     /// An account may have been available since then without a pause.

@@ -103,13 +103,6 @@ impl Accounts {
         Some(account)
     }
 
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Account> {
-        self.accounts.values_mut().map(|account| {
-            account.touched = true;
-            account
-        })
-    }
-
     pub fn insert(&mut self, account: Account) {
         self.accounts.insert(account.number.clone(), account);
     }

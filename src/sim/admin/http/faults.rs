@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, parse};
 use crate::sim::admin::{Admin, AdminError};
-use crate::sim::world::{FaultOrder, Scope};
+use crate::sim::world::{FaultOrder, NetRule, Scope};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,7 +49,9 @@ pub(super) async fn disarm(State(admin): State<Admin>, Path(id): Path<String>) -
     }
 }
 
-/// Latency and loss are not built.
-pub(super) async fn net() -> Answer {
-    Answer(Err(AdminError::new("not-implemented", "this simulator shapes no network (09 §21 net)")))
+pub(super) async fn net(State(admin): State<Admin>, body: Bytes) -> Answer {
+    match parse::<NetRule>(&body) {
+        Ok(rule) => Answer::of(admin.set_net(rule).await),
+        Err(error) => Answer(Err(error)),
+    }
 }

@@ -2,10 +2,10 @@
 
 use std::io::Write as _;
 
-use super::{Place, Strike};
+use super::{Place, Scope, Strike};
 use crate::sim::world::login::Failure;
 use crate::sim::world::timers::Timer;
-use crate::sim::world::{ConnectionId, DeviceRef, Out, Refusal, World};
+use crate::sim::world::{ConnectionId, DeviceRef, NetRule, Out, Refusal, World};
 use crate::wire::{Jid, Node, encode};
 
 /// What becomes of one frame on its way out; the writer does it.
@@ -55,7 +55,7 @@ impl World {
         let live: Vec<ConnectionId> = self.sessions().map(|(id, _)| id).collect();
         for id in live {
             let place = self.place(id);
-            let names = ["F02", "F17", "F21", "F22", "F23", "F24", "F39", "F41"];
+            let names = ["F02", "F17", "F21", "F22", "F23", "F24", "F39", "F41", "F53", "F55"];
             // F23's failure and F26 strike at logins.
             let here = |params: &serde_json::Map<String, serde_json::Value>| {
                 params.get("kind").and_then(serde_json::Value::as_str) != Some("failure")
@@ -115,6 +115,7 @@ impl World {
                     self.power(&device.number.clone(), false);
                 }
             }
+            ("F53" | "F55", _) => self.bad_network(id, strike),
             ("F41", _) => {
                 if let Some(device) = &place.device {
                     // The account's own phone would unlink this client: its contacts' phones are set up anew.
@@ -124,6 +125,30 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// F53, F55: a bad network to one connection, for a time.
+    fn bad_network(&mut self, id: ConnectionId, strike: &Strike) {
+        let slow = strike.fault == "F53";
+        let share = |key: &str, default: f64| {
+            let value = strike.params.get(key).and_then(serde_json::Value::as_f64).unwrap_or(default);
+            value.clamp(0.0, 1.0)
+        };
+        let ms = |key: &str, default: u64| i64::try_from(strike.number(key, default)).unwrap_or(0).min(600_000);
+        let every = strike.number("byte_every_ms", 100).max(1);
+        let scope = Scope { connection: Some(id.to_string()), ..Scope::default() };
+        let rule = NetRule {
+            scope: scope.clone(),
+            latency_ms: ms("latency_ms", if slow { 0 } else { 2000 }),
+            jitter_ms: ms("jitter_ms", if slow { 0 } else { 1000 }),
+            loss: share("loss", if slow { 0.0 } else { 0.05 }),
+            rate_bytes_s: strike.number("rate_bytes_s", if slow { 1000_u64.div_ceil(every) } else { 0 }),
+            chunk: usize::try_from(strike.number("chunk", u64::from(slow))).unwrap_or(0),
+            reorder: share("reorder", 0.0),
+        };
+        self.set_net(rule);
+        let ends = self.now_ms + ms("for_ms", 600_000);
+        self.timers.set(ends, Timer::NetEnds(scope));
     }
 
     /// F17: a shape that nobody knows.

@@ -39,7 +39,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    pub(super) fn covers(&self, place: &Place) -> bool {
+    pub(crate) fn covers(&self, place: &Place) -> bool {
         let device = place.device.as_ref();
         self.account.as_ref().is_none_or(|account| device.is_some_and(|device| device.number == *account))
             && self.device.is_none_or(|wanted| device.is_some_and(|device| device.device == wanted))
@@ -149,7 +149,7 @@ fn condition(after: &Value) -> Result<Condition, FaultError> {
 pub(super) fn kinds(fault: &str) -> &'static [&'static str] {
     match fault {
         "F01" | "F02" | "F03" | "F04" | "F06" | "F07" | "F11" | "F12" | "F14" | "F18" | "F19" | "F21" | "F22"
-        | "F25" | "F26" | "F27" | "F30" | "F32" | "F34" | "F35" | "F39" | "F41" | "F56" => &["only"],
+        | "F25" | "F26" | "F27" | "F30" | "F32" | "F34" | "F35" | "F39" | "F41" | "F53" | "F55" | "F56" => &["only"],
         "F05" => &["replay", "skip"],
         "F08" => &["wrong-root", "leaf-sig"],
         "F09" => &["expired", "future"],

@@ -63,10 +63,10 @@ impl Two {
     }
 }
 
-const FAULTS: [&str; 33] = [
+const FAULTS: [&str; 35] = [
     "F01", "F02", "F03", "F04", "F05", "F12", "F13", "F14", "F15", "F16", "F17", "F18", "F19", "F20", "F21",
     "F22", "F23", "F24", "F25", "F26", "F27", "F28", "F29", "F30", "F32", "F33", "F34", "F35", "F36", "F39",
-    "F41", "F56", "F07",
+    "F41", "F56", "F07", "F53", "F55",
 ];
 
 #[test]
@@ -74,7 +74,7 @@ fn proves_09_27_11_each_fault_strikes_once_and_leaves_other_connections_alone() 
     for fault in FAULTS.into_iter().filter(|fault| *fault != "F07") {
         let mut two = Two::new();
         // A bomb as large as the default's takes a test too long to make.
-        two.arm(fault, json!({"size": 3000}));
+        two.arm(fault, json!({"size": 3000, "for_ms": 100}));
         two.use_everything();
         let shown = two.fault();
         assert_eq!((&shown["fired"], &shown["left"]), (&json!(1), &json!(0)), "{shown}");

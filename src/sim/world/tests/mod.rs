@@ -6,6 +6,7 @@ mod garbage;
 mod lists;
 mod logins;
 mod messages;
+mod net;
 mod offline;
 mod pairing;
 mod receipts;

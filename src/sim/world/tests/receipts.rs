@@ -163,3 +163,45 @@ fn presence_and_typing_go_to_those_who_watch() {
     chat.two.disconnect(&mut chat.lab);
     assert_eq!(chat.one.take("presence").str("type").as_deref(), Some("unavailable"));
 }
+
+#[test]
+fn with_a_time_to_live_fresh_chat_states_come_at_the_login_and_old_ones_never() {
+    let mut lab = Lab::with(|config| config.chatstate_ttl_s = 3);
+    let (a, b) = (lab.account(), lab.account());
+    let (mut one, mut two) = (lab.companion(&a, 20), lab.companion(&b, 20));
+    two.disconnect(&mut lab);
+    one.send(&mut lab, Node::new("presence").attr("type", "available"));
+    let state = |state: &'static str| {
+        Node::new("chatstate").attr("to", Jid::pn(&b).unwrap()).child(Node::new(state))
+    };
+    one.send(&mut lab, state("paused"));
+    lab.later(2000);
+    one.send(&mut lab, state("composing"));
+    lab.later(2000);
+    two.login(&mut lab, false);
+    lab.later(600);
+    let states: Vec<Node> = two.drain().into_iter().filter(|node| node.tag == "chatstate").collect();
+    assert_eq!(states.len(), 1);
+    assert!(states[0].find("composing").is_some());
+}
+
+#[test]
+fn group_receipts_of_several_members_are_merged_where_that_is_configured() {
+    let mut lab = Lab::with(|config| config.group_receipts = true);
+    let numbers: Vec<String> = (0..3).map(|_| lab.account()).collect();
+    let mut members: Vec<_> = numbers.iter().map(|number| lab.companion(number, 20)).collect();
+    let group: Jid = lab.world.create_group_as(&numbers[0], "We", &numbers[1..], false).unwrap().parse().unwrap();
+    members[0].drain();
+    for reader in 1..3 {
+        let author = members[0].jid.clone().unwrap();
+        let read = receipt("M", &group, Some("read")).attr("participant", author);
+        members[reader].send(&mut lab, read);
+    }
+    lab.later(500);
+    let merged = members[0].take("receipt");
+    assert_eq!((merged.jid("from"), merged.str("type").as_deref()), (Some(group), Some("read")));
+    let users: Vec<Jid> =
+        merged.find("participants").unwrap().find_all("user").map(|user| user.jid("jid").unwrap()).collect();
+    assert_eq!(users, [Jid::pn(&numbers[1]).unwrap(), Jid::pn(&numbers[2]).unwrap()]);
+    assert!(members[0].drain().iter().all(|node| node.tag != "receipt"), "one stanza");
+}
