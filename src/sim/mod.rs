@@ -48,9 +48,8 @@ pub use state::SaveError;
 pub use traffic::{Direction, TrafficItem};
 pub use violations::{Severity, Violation, Violations};
 pub use world::{
-    NetRule, FaultError, FaultOrder, Scope,
-    Ban, ConnectionId, DeviceRef, Namespace, NewAccount, NewAccountError, OutboxAck, OutboxItem,
-    OutboxReceipt, OutboxRetry, Peer, SnapshotError,
+    Ban, ConnectionId, DeviceRef, FaultError, FaultOrder, Namespace, NetRule, NewAccount, NewAccountError,
+    OutboxAck, OutboxItem, OutboxReceipt, OutboxRetry, Peer, Scope, SnapshotError,
 };
 
 #[cfg(test)]

@@ -431,7 +431,10 @@ impl Admin {
     /// `bad-body` if a figure is impossible.
     pub async fn set_net(&self, rule: NetRule) -> Result<()> {
         if !rule.is_possible() {
-            return Err(AdminError::new("bad-body", "shares lie between 0 and 1, times between 0 and 600000 ms"));
+            return Err(AdminError::new(
+                "bad-body",
+                "shares lie between 0 and 1, times between 0 and 600000 ms",
+            ));
         }
         self.shared.with(|world| world.set_net(rule));
         Ok(())

@@ -90,9 +90,8 @@ fn failure(error: &AdminError) -> axum::Json<Value> {
 fn status(code: &str) -> StatusCode {
     match code {
         "not-found" => StatusCode::NOT_FOUND,
-        "unknown-field" | "bad-body" | "bad-address" | "bad-account" | "bad-qr"
-        | "bad-fault" | "bad-group"
-        | "bad-query" => StatusCode::BAD_REQUEST,
+        "unknown-field" | "bad-body" | "bad-address" | "bad-account" | "bad-qr" | "bad-fault"
+        | "bad-group" | "bad-query" => StatusCode::BAD_REQUEST,
         "not-implemented" => StatusCode::NOT_IMPLEMENTED,
         "no-such-method" => StatusCode::METHOD_NOT_ALLOWED,
         "timeout" => StatusCode::GATEWAY_TIMEOUT,

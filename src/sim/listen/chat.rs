@@ -98,7 +98,14 @@ async fn talk<S: Stream>(
         let bytes = world.connections.get(&id).map(|connection| Arc::clone(&connection.bytes));
         (world.config.compress_above, bytes.unwrap_or_default())
     });
-    let writer = Writer { sink, cipher: client.transport.seal, compress_above, bytes: Arc::clone(&bytes), clock: shared.clock, pace: Pace::default() };
+    let writer = Writer {
+        sink,
+        cipher: client.transport.seal,
+        compress_above,
+        bytes: Arc::clone(&bytes),
+        clock: shared.clock,
+        pace: Pace::default(),
+    };
     let mut writer = tokio::spawn(writer.run(out));
     shared.with(|world| {
         world.shook_hands(id, client.pattern);

@@ -24,7 +24,8 @@ async fn proves_09_27_05_sixteen_tasks_never_get_the_same_one_time_key() {
     let shared = Arc::new(Shared::new(lab.world, Clock::starting_at(START), None));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..TASKS {
-        let (shared, jid, by) = (Arc::clone(&shared), jid.clone(), DeviceRef { number: b.clone(), device: 0 });
+        let (shared, jid, by) =
+            (Arc::clone(&shared), jid.clone(), DeviceRef { number: b.clone(), device: 0 });
         tasks.spawn(async move {
             let origin = Origin { device: by, connection: None };
             let iq = Node::new("iq").child(Node::new("key").child(Node::new("user").attr("jid", jid)));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::World;
-use super::faults::Strike;
 use super::account::{DeviceRef, Namespace};
+use super::faults::Strike;
 use super::iq::{Origin, Refusal};
 use crate::crypto::{PublicKey, sha1, sha256, xeddsa};
 use crate::wire::{Jid, Node};

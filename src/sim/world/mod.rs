@@ -49,9 +49,9 @@ mod timers;
 
 use std::collections::{BTreeMap, VecDeque};
 
-pub use faults::{FaultError, FaultOrder, Scope};
 pub use account::{Ban, DeviceRef, Namespace, OutboxAck, OutboxItem, OutboxReceipt, OutboxRetry};
 pub use connection::{ConnectionId, Peer};
+pub use faults::{FaultError, FaultOrder, Scope};
 pub use phones::{NewAccount, NewAccountError};
 pub use snapshot::SnapshotError;
 
@@ -60,9 +60,9 @@ pub(crate) use connection::{Bytes, Connection, Out, State};
 pub use net::NetRule;
 
 pub(crate) use faults::Damage;
-pub(crate) use net::Pace;
 pub(crate) use iq::{Origin, Refusal};
 pub(crate) use limits::Turned;
+pub(crate) use net::Pace;
 pub(crate) use phones::Outcome;
 pub(crate) use stats::state_name;
 

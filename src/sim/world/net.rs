@@ -93,7 +93,10 @@ impl World {
         }
         let place = self.place(id);
         let Some(rule) = self.net_rule(&place).cloned() else { return Some(now) };
-        let loose = matches!(&*node.tag, "message" | "receipt" | "ack" | "notification" | "presence" | "chatstate" | "call");
+        let loose = matches!(
+            &*node.tag,
+            "message" | "receipt" | "ack" | "notification" | "presence" | "chatstate" | "call"
+        );
         if loose && self.happens(rule.loss) {
             return None;
         }

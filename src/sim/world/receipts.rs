@@ -163,10 +163,17 @@ impl World {
         const MERGED_WITHIN_MS: i64 = 500;
         let group = receipt.to.clone();
         let namespace = self.group_facts(group.user()).map_or(Namespace::Pn, |(namespace, _)| namespace);
-        let Some(reader) = self.device_jid(&DeviceRef::new(&origin.device.number, 0), namespace) else { return };
+        let Some(reader) = self.device_jid(&DeviceRef::new(&origin.device.number, 0), namespace) else {
+            return;
+        };
         let t = self.receipt_time(receipt.node);
         for id in &receipt.ids {
-            let key = MergeKey { author: author.clone(), group: group.clone(), id: id.clone(), kind: receipt.kind.clone() };
+            let key = MergeKey {
+                author: author.clone(),
+                group: group.clone(),
+                id: id.clone(),
+                kind: receipt.kind.clone(),
+            };
             let waiting = self.merging.entry(key.clone()).or_default();
             waiting.retain(|(known, _)| *known != reader);
             waiting.push((reader.clone(), t));
@@ -179,7 +186,8 @@ impl World {
     /// The time to merge is over.
     pub(crate) fn merged_receipt(&mut self, key: &MergeKey) {
         let Some(readers) = self.merging.remove(key) else { return };
-        let users = readers.iter().map(|(reader, t)| Node::new("user").attr("jid", reader.clone()).attr("t", *t));
+        let users =
+            readers.iter().map(|(reader, t)| Node::new("user").attr("jid", reader.clone()).attr("t", *t));
         let node = Node::new("receipt")
             .attr("from", key.group.clone())
             .attr("id", key.id.clone())

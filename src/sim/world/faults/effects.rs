@@ -134,7 +134,8 @@ impl World {
             let value = strike.params.get(key).and_then(serde_json::Value::as_f64).unwrap_or(default);
             value.clamp(0.0, 1.0)
         };
-        let ms = |key: &str, default: u64| i64::try_from(strike.number(key, default)).unwrap_or(0).min(600_000);
+        let ms =
+            |key: &str, default: u64| i64::try_from(strike.number(key, default)).unwrap_or(0).min(600_000);
         let every = strike.number("byte_every_ms", 100).max(1);
         let scope = Scope { connection: Some(id.to_string()), ..Scope::default() };
         let rule = NetRule {
@@ -156,7 +157,11 @@ impl World {
         let id = self.next_id();
         let t = self.now_s();
         let notification = |kind: &'static str| {
-            Node::new("notification").attr("from", Jid::service()).attr("type", kind).attr("id", id.clone()).attr("t", t)
+            Node::new("notification")
+                .attr("from", Jid::service())
+                .attr("type", kind)
+                .attr("id", id.clone())
+                .attr("t", t)
         };
         match kind {
             "stanza" => Node::new("novelty").attr("from", Jid::service()).attr("id", id.clone()).attr("t", t),
@@ -220,7 +225,8 @@ impl World {
         let child = iq.nodes().next().map(|child| child.tag.to_string()).unwrap_or_default();
         let (xmlns, kind) = (iq.str("xmlns").unwrap_or_default(), iq.str("type").unwrap_or_default());
         let matches = |params: &serde_json::Map<String, serde_json::Value>| {
-            let is = |key: &str, value: &str| params.get(key).is_none_or(|wanted| wanted.as_str() == Some(value));
+            let is =
+                |key: &str, value: &str| params.get(key).is_none_or(|wanted| wanted.as_str() == Some(value));
             is("xmlns", &xmlns) && is("child", &child) && is("type", &kind)
         };
         let strike = self.strike_if(&["F18", "F19", "F56"], &place, matches)?;
@@ -231,12 +237,18 @@ impl World {
         let code = u16::try_from(strike.number("code", default)).unwrap_or(500);
         let text = strike.text("text").map_or_else(|| Refusal::text_of(code).to_owned(), str::to_owned);
         let limit = strike.params.get("rate_limit").and_then(serde_json::Value::as_object).map(|fields| {
-            let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            fields.iter().fold(Node::new("rate_limit"), |node, (key, value)| node.attr(key.clone(), text(value)))
+            let text =
+                |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            fields
+                .iter()
+                .fold(Node::new("rate_limit"), |node, (key, value)| node.attr(key.clone(), text(value)))
         });
         let backoff = strike.params.get("backoff").and_then(serde_json::Value::as_u64);
-        let error =
-            Node::new("error").attr("code", code).attr("text", text).opt_attr("backoff", backoff).children(limit);
+        let error = Node::new("error")
+            .attr("code", code)
+            .attr("text", text)
+            .opt_attr("backoff", backoff)
+            .children(limit);
         Some(Some(error))
     }
 }
@@ -257,7 +269,10 @@ fn bad_plaintext(strike: &Strike) -> Vec<u8> {
         ("F13", "depth") => {
             let depth = size(10_000);
             let open = [0xf8, 0x02, 0x05, 0xf8, 0x01];
-            std::iter::once(0).chain(open.into_iter().cycle().take(depth * open.len())).chain([0xf8, 1, 5]).collect()
+            std::iter::once(0)
+                .chain(open.into_iter().cycle().take(depth * open.len()))
+                .chain([0xf8, 1, 5])
+                .collect()
         }
         ("F13", _) => {
             // Binary content with a 32-bit length that is not there.

@@ -8,8 +8,8 @@ mod order;
 use serde_json::{Map, Value, json};
 
 pub(crate) use effects::Damage;
+use order::{Condition, Count};
 pub use order::{FaultError, FaultOrder, Scope};
-use order::{Count, Condition};
 
 use super::timers::Timer;
 use super::{ConnectionId, DeviceRef, World};
@@ -192,7 +192,10 @@ impl World {
         }
         let now = self.now_ms;
         let due = self.faults.armed.iter().position(|armed| {
-            names.contains(&&*armed.order.fault) && armed.covers(place) && armed.is_due(now) && fits(&armed.order.params)
+            names.contains(&&*armed.order.fault)
+                && armed.covers(place)
+                && armed.is_due(now)
+                && fits(&armed.order.params)
         })?;
         let probability = self.faults.armed.get(due)?.order.probability;
         if probability < 1.0 {

@@ -44,9 +44,10 @@ impl Scope {
         self.account.as_ref().is_none_or(|account| device.is_some_and(|device| device.number == *account))
             && self.device.is_none_or(|wanted| device.is_some_and(|device| device.device == wanted))
             && self.source.as_ref().is_none_or(|source| place.source.as_ref() == Some(source))
-            && self.connection.as_ref().is_none_or(|wanted| {
-                place.connection.is_some_and(|id| id.to_string() == *wanted)
-            })
+            && self
+                .connection
+                .as_ref()
+                .is_none_or(|wanted| place.connection.is_some_and(|id| id.to_string() == *wanted))
     }
 }
 
@@ -66,7 +67,11 @@ pub(crate) enum Condition {
     /// So much time.
     Ms(i64),
     /// A client's stanza like this.
-    Match { tag: Option<String>, xmlns: Option<String>, child: Option<String> },
+    Match {
+        tag: Option<String>,
+        xmlns: Option<String>,
+        child: Option<String>,
+    },
 }
 
 impl Condition {
@@ -148,8 +153,9 @@ fn condition(after: &Value) -> Result<Condition, FaultError> {
 /// The alternatives of each fault that is built, in the order in which they take turns; none for the others.
 pub(super) fn kinds(fault: &str) -> &'static [&'static str] {
     match fault {
-        "F01" | "F02" | "F03" | "F04" | "F06" | "F07" | "F11" | "F12" | "F14" | "F18" | "F19" | "F21" | "F22"
-        | "F25" | "F26" | "F27" | "F30" | "F32" | "F34" | "F35" | "F39" | "F41" | "F53" | "F55" | "F56" => &["only"],
+        "F01" | "F02" | "F03" | "F04" | "F06" | "F07" | "F11" | "F12" | "F14" | "F18" | "F19" | "F21"
+        | "F22" | "F25" | "F26" | "F27" | "F30" | "F32" | "F34" | "F35" | "F39" | "F41" | "F53" | "F55"
+        | "F56" => &["only"],
         "F05" => &["replay", "skip"],
         "F08" => &["wrong-root", "leaf-sig"],
         "F09" => &["expired", "future"],

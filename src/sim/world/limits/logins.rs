@@ -6,8 +6,8 @@ use super::{BAN_S, HOUR_MS, MINUTE_MS};
 use crate::clock::UnixMillis;
 use crate::sim::rules::{DoubleLinkPolicy, Mode};
 use crate::sim::world::connection::State;
-use crate::sim::world::iq::Refusal;
 use crate::sim::world::faults::Place;
+use crate::sim::world::iq::Refusal;
 use crate::sim::world::login::Failure;
 use crate::sim::world::{ConnectionId, DeviceRef, World};
 

@@ -20,7 +20,8 @@ fn count(lab: &mut Lab, companion: &mut Companion) -> Option<u64> {
 }
 
 #[test]
-fn proves_09_27_05_no_one_time_key_is_handed_out_twice_and_the_low_notification_fires_at_the_crossings_only() {
+fn proves_09_27_05_no_one_time_key_is_handed_out_twice_and_the_low_notification_fires_at_the_crossings_only()
+{
     let mut lab = Lab::new();
     let (a, b) = (lab.account(), lab.account());
     let mut asker = lab.companion(&a, 5);

@@ -40,11 +40,13 @@ impl Two {
     fn use_everything(&mut self) {
         for round in 0..2 {
             for who in [&mut self.other, &mut self.struck] {
-                let ping = Node::new("iq").attr("to", Jid::service()).attr("xmlns", "w:p").attr("type", "get");
+                let ping =
+                    Node::new("iq").attr("to", Jid::service()).attr("xmlns", "w:p").attr("type", "get");
                 who.send(&mut self.lab, ping.attr("id", format!("p{round}")).child(Node::new("ping")));
             }
             let keys = Node::new("user").attr("jid", Jid::pn(&self.b).unwrap());
-            let fetch = Node::new("iq").attr("to", Jid::service()).attr("xmlns", "encrypt").attr("type", "get");
+            let fetch =
+                Node::new("iq").attr("to", Jid::service()).attr("xmlns", "encrypt").attr("type", "get");
             let fetch = fetch.attr("id", format!("k{round}")).child(Node::new("key").child(keys));
             self.struck.send(&mut self.lab, fetch);
             let (to_a, to_b) = (self.struck.jid.clone().unwrap(), self.other.jid.clone().unwrap());
@@ -146,8 +148,10 @@ fn alternatives_take_turns_unless_one_is_named() {
         let key = Node::new("key").child(user(&two));
         let answer = two.struck.iq(&mut two.lab, "encrypt", "get", key);
         let user = answer.find("list").unwrap().find("user").unwrap().clone();
-        let identity = user.find("identity").and_then(|node| node.content_bytes().map(|bytes| bytes.to_vec()));
-        let signature = user.find("skey").and_then(|key| key.find("signature")?.content_bytes().map(|b| b.to_vec()));
+        let identity =
+            user.find("identity").and_then(|node| node.content_bytes().map(|bytes| bytes.to_vec()));
+        let signature =
+            user.find("skey").and_then(|key| key.find("signature")?.content_bytes().map(|b| b.to_vec()));
         shown.push((user.find("error").is_some(), identity, signature));
     }
     let (_, identity, signature) = shown[4].clone();
@@ -187,7 +191,8 @@ fn damaged_frames_and_bad_plaintexts_leave_in_order() {
     two.arm("F04", json!({}));
     two.arm("F16", json!({"kind": "empty"}));
     for _ in 0..2 {
-        two.struck.send(&mut two.lab, Node::new("iq").attr("xmlns", "w:p").attr("type", "get").attr("id", "1"));
+        two.struck
+            .send(&mut two.lab, Node::new("iq").attr("xmlns", "w:p").attr("type", "get").attr("id", "1"));
     }
     let outs = two.struck.outs();
     let kinds: Vec<&str> = outs

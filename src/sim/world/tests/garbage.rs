@@ -7,18 +7,79 @@ use crate::sim::Profile;
 use crate::wire::{Jid, Node};
 
 const TAGS: [&str; 26] = [
-    "iq", "message", "receipt", "ack", "presence", "chatstate", "ib", "call", "notification", "stream:error",
-    "failure", "success", "query", "usync", "list", "user", "key", "skey", "participants", "to", "enc", "pair-device",
-    "link_code_companion_reg", "sync", "collection", "x",
+    "iq",
+    "message",
+    "receipt",
+    "ack",
+    "presence",
+    "chatstate",
+    "ib",
+    "call",
+    "notification",
+    "stream:error",
+    "failure",
+    "success",
+    "query",
+    "usync",
+    "list",
+    "user",
+    "key",
+    "skey",
+    "participants",
+    "to",
+    "enc",
+    "pair-device",
+    "link_code_companion_reg",
+    "sync",
+    "collection",
+    "x",
 ];
 const KEYS: [&str; 14] = [
-    "id", "type", "to", "from", "xmlns", "jid", "participant", "recipient", "class", "stage", "count", "edit",
-    "category", "device_fanout",
+    "id",
+    "type",
+    "to",
+    "from",
+    "xmlns",
+    "jid",
+    "participant",
+    "recipient",
+    "class",
+    "stage",
+    "count",
+    "edit",
+    "category",
+    "device_fanout",
 ];
 const VALUES: [&str; 30] = [
-    "", "1", "get", "set", "result", "error", "encrypt", "usync", "w:g2", "md", "privacy", "blocklist", "w:mex",
-    "w:profile:picture", "status", "passive", "abt", "urn:xmpp:whatsapp:dirty", "message", "read", "retry", "peer",
-    "companion_hello", "false", "status@broadcast", "120363000000000000@g.us", "-1", "99999999999999999999", "\u{0}",
+    "",
+    "1",
+    "get",
+    "set",
+    "result",
+    "error",
+    "encrypt",
+    "usync",
+    "w:g2",
+    "md",
+    "privacy",
+    "blocklist",
+    "w:mex",
+    "w:profile:picture",
+    "status",
+    "passive",
+    "abt",
+    "urn:xmpp:whatsapp:dirty",
+    "message",
+    "read",
+    "retry",
+    "peer",
+    "companion_hello",
+    "false",
+    "status@broadcast",
+    "120363000000000000@g.us",
+    "-1",
+    "99999999999999999999",
+    "\u{0}",
     "w:sync:app:state",
 ];
 
@@ -33,8 +94,9 @@ fn node() -> impl Strategy<Value = Node> {
         Just(crate::wire::Value::from(Jid::service())),
     ];
     let attrs = proptest::collection::vec((proptest::sample::select(&KEYS[..]), value), 0..5);
-    let leaf = (proptest::sample::select(&TAGS[..]), attrs.clone(), proptest::collection::vec(any::<u8>(), 0..90))
-        .prop_map(|(tag, attrs, bytes)| with(tag, attrs).bytes(bytes));
+    let leaf =
+        (proptest::sample::select(&TAGS[..]), attrs.clone(), proptest::collection::vec(any::<u8>(), 0..90))
+            .prop_map(|(tag, attrs, bytes)| with(tag, attrs).bytes(bytes));
     leaf.prop_recursive(3, 24, 5, move |inner| {
         (proptest::sample::select(&TAGS[..]), attrs.clone(), proptest::collection::vec(inner, 0..5))
             .prop_map(|(tag, attrs, children)| with(tag, attrs).children(children))

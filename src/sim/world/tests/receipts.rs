@@ -171,9 +171,8 @@ fn with_a_time_to_live_fresh_chat_states_come_at_the_login_and_old_ones_never() 
     let (mut one, mut two) = (lab.companion(&a, 20), lab.companion(&b, 20));
     two.disconnect(&mut lab);
     one.send(&mut lab, Node::new("presence").attr("type", "available"));
-    let state = |state: &'static str| {
-        Node::new("chatstate").attr("to", Jid::pn(&b).unwrap()).child(Node::new(state))
-    };
+    let state =
+        |state: &'static str| Node::new("chatstate").attr("to", Jid::pn(&b).unwrap()).child(Node::new(state));
     one.send(&mut lab, state("paused"));
     lab.later(2000);
     one.send(&mut lab, state("composing"));
@@ -190,7 +189,8 @@ fn group_receipts_of_several_members_are_merged_where_that_is_configured() {
     let mut lab = Lab::with(|config| config.group_receipts = true);
     let numbers: Vec<String> = (0..3).map(|_| lab.account()).collect();
     let mut members: Vec<_> = numbers.iter().map(|number| lab.companion(number, 20)).collect();
-    let group: Jid = lab.world.create_group_as(&numbers[0], "We", &numbers[1..], false).unwrap().parse().unwrap();
+    let group: Jid =
+        lab.world.create_group_as(&numbers[0], "We", &numbers[1..], false).unwrap().parse().unwrap();
     members[0].drain();
     for reader in 1..3 {
         let author = members[0].jid.clone().unwrap();
