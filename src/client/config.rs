@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use crate::client::life::keepalive;
+use crate::client::limits::NewChats;
 use crate::client::net::{Dialer, Endpoint};
 use crate::client::payload::{BUILT_IN_VERSION, ClientVersion};
 use crate::client::send::Pacing;
@@ -22,6 +23,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How fast the account writes (05d §10).
     pub pacing: Pacing,
+    /// How many new chats the account begins by itself (05d §10).
+    pub new_chats: NewChats,
     /// Numbers of keepalive (01 §16).
     pub keepalive: keepalive::Numbers,
     /// The application wants to be shown as available (05d §1). Without it the phone keeps its push messages.
@@ -94,6 +97,7 @@ impl Config {
             version: VersionCell::default(),
             timeouts: Timeouts::default(),
             pacing: Pacing::default(),
+            new_chats: NewChats::default(),
             keepalive: keepalive::Numbers::default(),
             available: false,
             pair_veto: None,

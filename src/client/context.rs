@@ -12,6 +12,7 @@ use crate::client::chance::Chance;
 use crate::client::config::Config;
 use crate::client::event::Event;
 use crate::client::iq::{Questions, Repeat};
+use crate::client::limits::{Limited, Limits};
 use crate::client::line::{Answer, IqError, Line, NotSent};
 use crate::client::link::{Current, Link};
 use crate::client::state::State;
@@ -40,6 +41,10 @@ pub(crate) struct Shared {
     pub name_changed: Notify,
     /// The server says that its properties changed.
     pub props_named: Notify,
+    /// The server says that the list of blocked users changed.
+    pub blocklist_named: Notify,
+    /// Restrictions: what wants to be asked.
+    pub limits: Limits,
     /// Orders from the messaging rooms to the connection.
     pub orders: Orders,
     /// Server time minus our wall time, in milliseconds.
@@ -67,6 +72,8 @@ impl Shared {
             available: watch::Sender::new(config.available),
             name_changed: Notify::new(),
             props_named: Notify::new(),
+            blocklist_named: Notify::new(),
+            limits: Limits::default(),
             config,
             store,
             clock,
@@ -131,7 +138,13 @@ impl Shared {
 
     /// Asks on the authenticated connection.
     pub async fn ask(&self, question: Node, repeat: Repeat, deadline: Duration) -> Result<Node, IqError> {
-        self.questions.ask_over(|| self.current.get(), question, repeat, deadline).await
+        let Some(limited) = Limited::of(&question) else {
+            return self.questions.ask_over(|| self.current.get(), question, repeat, deadline).await;
+        };
+        self.may_be_asked(&limited).await?;
+        let answer = self.questions.ask_over(|| self.current.get(), question, repeat, deadline).await;
+        self.heed(limited, &answer).await;
+        answer
     }
 
     fn link(&self) -> Result<Link, NotSent> {

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::client::limits::{Restriction, Why};
 use crate::client::send::Refusal;
 use crate::client::state::Stop;
 use crate::store::inbox::{MessageKey, NewEvent};
@@ -62,6 +63,8 @@ pub enum Event {
         /// The id of the notification.
         id: String,
     },
+    /// The service limits the account, or no longer does.
+    Restriction(Restriction),
     /// A notification that is passed on as it came.
     Notice(Notice),
 }
@@ -232,6 +235,13 @@ pub enum SendState {
         #[serde(default)]
         until: Option<UnixMillis>,
     },
+    /// It waits because of a limit, and goes on by itself.
+    Waiting {
+        /// Which.
+        why: Why,
+        /// Until then, Unix milliseconds; `None`: until something changes.
+        until: Option<UnixMillis>,
+    },
     /// It is not known whether the server has it.
     Unknown,
 }
@@ -272,6 +282,7 @@ impl Event {
             Self::Stopped { .. } => "stopped",
             Self::ClientExpires { .. } => "client_expires",
             Self::NumberRegistration { .. } => "number_registration",
+            Self::Restriction(_) => "restriction",
             Self::Notice(_) => "notice",
         }
     }
@@ -311,6 +322,10 @@ impl Event {
                     SendState::Sent { .. } => "sent",
                     SendState::Failed { .. } => "failed",
                     SendState::Unknown => "unknown",
+                    SendState::Waiting { why, until } => {
+                        let until = until.unwrap_or_default();
+                        return format!("outgoing:waiting:{}:{until}:{}", why.name(), p.key);
+                    }
                 };
                 format!("outgoing:{state}:{}", p.key)
             }
@@ -320,6 +335,10 @@ impl Event {
             Self::Stopped { at, .. } => format!("stopped:{at}"),
             Self::ClientExpires { version, at } => format!("client_expires:{version}:{at}"),
             Self::NumberRegistration { id } => format!("number_registration:{id}"),
+            Self::Restriction(told) => {
+                let subject = told.subject.as_deref().unwrap_or_default();
+                format!("restriction:{}:{:?}:{subject}:{}", told.signal.name(), told.change, told.at)
+            }
             Self::Notice(notice) => format!("notice:{}:{}:{}", notice.kind, notice.from, notice.id),
         }
     }

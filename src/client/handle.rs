@@ -12,12 +12,14 @@ use super::context::{Context, Shared};
 use super::delivery::Events;
 use super::error::ClientError;
 use super::life::{Command, Life, PairRequest, stop};
+use super::limits::{self, Health, StrangerError};
 use super::messaging::Messaging;
 use super::pairing::Pairing;
-use super::send::{Accepted, SendError, SendOutcome};
+use super::send::{Accepted, SendError, SendOptions, SendOutcome};
 use super::state::{State, Stop};
 use crate::clock::Clock;
 use crate::proto::Message;
+use crate::stanza::restrictions::Stranger;
 use crate::store::{Store, StoreError};
 use crate::wire::Jid;
 
@@ -149,7 +151,48 @@ impl Client {
     /// # Errors
     /// [`SendError`]: nothing was accepted.
     pub async fn send(&self, to: &Jid, message: Message, key: &str) -> Result<Accepted, SendError> {
-        self.messaging.send(to, message, key).await
+        self.send_with(to, message, key, SendOptions::default()).await
+    }
+
+    /// As [`send`](Self::send), and says how: by default a person asked for this message.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was accepted.
+    pub async fn send_with(
+        &self,
+        to: &Jid,
+        message: Message,
+        key: &str,
+        options: SendOptions,
+    ) -> Result<Accepted, SendError> {
+        self.messaging.send_with(to, message, key, options).await
+    }
+
+    /// What limits the account now, and what waits because of it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn health(&self) -> Result<Health, StoreError> {
+        let now = self.ctx.clock.wall_ms();
+        self.ctx.store.read(move |tx| limits::health(tx, now)).await
+    }
+
+    /// A person has dealt with what calls for one: an integrity challenge, a lock of linked devices, a blocked group
+    /// action. Whether there was anything.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn clear_restrictions(&self) -> Result<bool, StoreError> {
+        self.messaging.clear_restrictions().await
+    }
+
+    /// What the service thinks of a user who wrote first and to whom this account has not written. An aid for a person
+    /// who decides whether to answer; nothing asks it by itself.
+    ///
+    /// # Errors
+    /// [`StrangerError`].
+    pub async fn stranger(&self, user: &Jid) -> Result<Stranger, StrangerError> {
+        self.messaging.stranger(user).await
     }
 
     /// Takes back a send that has not been encrypted yet; `false`: it is too late, or there is none.

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::client::limits::GroupLimited;
+use crate::stanza::restrictions::RateLimit;
 use crate::wire::Node;
 
 /// A future behind the boundary.
@@ -27,10 +29,15 @@ pub enum IqError {
         text: String,
         /// Seconds to wait before another question of this kind.
         backoff: Option<u64>,
+        /// What it says of group operations to come.
+        rate_limit: Option<RateLimit>,
     },
     /// Not asked: the server wants no question of this kind for so long (05d §10).
     #[error("the server wants no such question for {0:?}")]
     Held(Duration),
+    /// Not asked: a restriction of the service forbids it for now.
+    #[error(transparent)]
+    Limited(GroupLimited),
     /// No answer in time.
     #[error("no answer in time")]
     Timeout,

@@ -145,6 +145,7 @@ impl Messaging {
             self.run_jobs(jobs),
             self.run_resends(resends),
             self.run_outbox(),
+            self.run_limits()
         );
     }
 
@@ -266,6 +267,7 @@ impl Messaging {
             }
             Effect::OwnPhoneChanged => return self.stop_for_phone(),
             Effect::Outbox => return self.outbox.wake(),
+            Effect::Limits => return self.limits_changed(),
             Effect::Receipt(_) => return,
             Effect::Retry(again) => Job::AskAgain(again),
             Effect::Resend(asked) => {

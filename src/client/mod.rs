@@ -10,6 +10,7 @@
 //! | `contacts` | whether phone numbers are registered |
 //! | `iq`, `link`, `heads`, `line` | asking the server, writing to it, and what the messaging rooms see of both |
 //! | `messaging`, `send`, `receive`, `devices`, `prekeys`, `daily` | messages, and the keys that they need |
+//! | `limits` | what the service and the account itself allow |
 //! | `net` | from an egress to decrypted frames |
 //! | `event`, `state`, `error` | what the application is told |
 //! | `config`, `profile`, `payload` | what a client is, and how it presents itself |
@@ -29,6 +30,7 @@ mod handle;
 mod heads;
 pub mod iq;
 pub mod life;
+pub mod limits;
 pub mod line;
 mod link;
 mod messaging;
@@ -50,10 +52,11 @@ pub use delivery::{Delivery, Events};
 pub use error::ClientError;
 pub use event::Event;
 pub use handle::Client;
+pub use limits::{Health, Language, Restriction, Why};
 pub use pair::PairEvent;
 pub use pairing::Pairing;
 pub use profile::DeviceProfile;
-pub use send::{Accepted, Refusal, SendError, SendOutcome};
+pub use send::{Accepted, Refusal, SendError, SendOptions, SendOutcome};
 pub use state::{LogOut, State, Stop};
 
 #[cfg(test)]

@@ -19,6 +19,14 @@ pub(crate) enum Property {
     LidMigrated = 9435,
     /// Contact tokens are issued to the LID.
     IssueToLid = 14303,
+    /// New chats of a cycle, counted in messages.
+    NewChats = 17845,
+    /// The same, counted in threads.
+    NewThreads = 29369,
+    /// Seconds for which an answer about that quota counts.
+    NewChatsLifetime = 20649,
+    /// The quota is off.
+    NewChatsOff = 34795,
     /// Where no token is held, one is computed from the salt.
     ComputedTokens = 24941,
 }

@@ -47,6 +47,10 @@ pub use simulator::{Simulator, StartError};
 pub use state::SaveError;
 pub use traffic::{Direction, TrafficItem};
 pub use violations::{Severity, Violation, Violations};
+pub use world::restrict::{
+    BrigadingOrder, CapOrder, ChallengeOrder, ExpiryOrder, GroupBlockOrder, GroupLimitOrder,
+    MessageBackoffOrder, Restrict, TimelockOrder, UsyncBackoffOrder,
+};
 pub use world::{
     Ban, ConnectionId, DeviceRef, FaultError, FaultOrder, Namespace, NetRule, NewAccount, NewAccountError,
     OutboxAck, OutboxItem, OutboxReceipt, OutboxRetry, Peer, Scope, SnapshotError,

@@ -209,6 +209,9 @@ pub struct Rules {
     /// Protocol faults. Off, nothing is recorded; the answers of the router stay.
     #[serde(rename = "R15")]
     pub protocol_faults: Rule,
+    /// Restrictions that were announced and are ignored.
+    #[serde(rename = "R16")]
+    pub restrictions: Rule,
     /// Shapes of stanzas: a violation in `strict`, in the traffic log in `lenient`; `bench` judges nothing.
     #[serde(rename = "R17")]
     pub shapes: Rule,
@@ -244,6 +247,7 @@ impl Rules {
             synchronised: Rule { mode: mode.min(Mode::Report) },
             always_online: AlwaysOnline::new(mode.min(Mode::Report)),
             protocol_faults: Rule { mode: faults },
+            restrictions: Rule { mode },
             shapes: Rule { mode: shapes },
         }
     }

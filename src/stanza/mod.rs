@@ -5,6 +5,7 @@
 //! are opaque here.
 
 pub mod ack;
+pub mod blocklist;
 pub mod contact_token;
 pub mod content;
 pub mod devices;
@@ -17,6 +18,7 @@ pub mod judge;
 pub mod keys;
 pub mod message;
 pub mod message_id;
+pub mod mex;
 pub mod notification;
 pub mod outgoing;
 pub mod pair;
@@ -26,6 +28,7 @@ pub mod presence;
 pub mod privacy;
 pub mod props;
 pub mod receipt;
+pub mod restrictions;
 pub mod retry;
 pub mod stream_error;
 pub mod success;

@@ -21,6 +21,7 @@
 pub mod account;
 pub mod accounts;
 pub mod app_state;
+pub mod chats;
 mod codec;
 pub mod devices;
 mod error;
@@ -46,6 +47,7 @@ pub use account::{
     CachedCert, DeviceProfile, Flag, KeyPairBytes, Keys, Link, Login, Props, ServerChain, StopState,
 };
 pub use accounts::Accounts;
+pub use chats::ChatFacts;
 pub use devices::{Device, DeviceList, MappingChange};
 pub use error::{Result, StoreError};
 pub use housekeeping::{Limits, Pruned};

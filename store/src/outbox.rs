@@ -84,12 +84,14 @@ record! {
         pub server_time: Option<i64>,
         /// Devices that the ack's hash says we missed are reached until then (05a §12).
         pub reach_missed_until: Option<UnixMillis>,
-        /// For `Failed` without a code: the stable name of our own reason.
+        /// The stable name of our own reason why it waits or failed.
         pub why: Option<String>,
         /// When that reason ends, where it does.
         pub until: Option<UnixMillis>,
         /// It went out without the recipient's phone, which could not be encrypted for (05a §7 rule 2).
         pub phone_missed: bool,
+        /// It is one of many that nobody ordered one by one: where a limit refuses a single send, it waits.
+        pub campaign: bool,
     }
 }
 
@@ -123,6 +125,8 @@ pub struct NewOutgoing {
     pub plaintext: SecretBytes,
     /// The edit attribute.
     pub edit: Option<String>,
+    /// Whether it belongs to a campaign.
+    pub campaign: bool,
 }
 
 /// What accepting a send meant.
@@ -205,6 +209,7 @@ impl Tx<'_> {
             why: None,
             until: None,
             phone_missed: false,
+            campaign: new.campaign,
         };
         self.store(Table::OutboxKeys, &Key::new().text(&new.key).bytes(), &seq)?;
         self.store(Table::OutboxMessages, &message_key(&new.chat, &new.message_id), &seq)?;

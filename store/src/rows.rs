@@ -44,11 +44,12 @@ pub enum Table {
     Quarantine = 33,
     Missed = 34,
     ChatTimers = 35,
+    Chats = 36,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Account,
         Self::Prekeys,
         Self::SignedPrekeys,
@@ -84,6 +85,7 @@ impl Table {
         Self::Quarantine,
         Self::Missed,
         Self::ChatTimers,
+        Self::Chats,
     ];
 
     /// Its name in an engine that names tables.
@@ -125,6 +127,7 @@ impl Table {
             Self::Quarantine => "quarantine",
             Self::Missed => "missed",
             Self::ChatTimers => "chat_timers",
+            Self::Chats => "chats",
         }
     }
 }

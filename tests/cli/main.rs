@@ -5,5 +5,6 @@
 
 mod commands;
 mod docs;
+mod health;
 mod page;
 mod place;

@@ -11,6 +11,7 @@ mod life;
 mod linking;
 mod pairing;
 mod phone;
+mod restrictions;
 mod strict_reader;
 mod talk;
 mod transport;

@@ -62,7 +62,10 @@ pub enum Command {
     /// See three accounts link, talk and recover, on an embedded simulator
     Demo(crate::demo::DemoArgs),
     /// List the accounts and how they stand
-    Accounts,
+    Accounts {
+        #[command(subcommand)]
+        what: Option<AccountsCommand>,
+    },
     /// Link an account to a phone
     Link(crate::link::LinkArgs),
     /// Send a text
@@ -74,4 +77,11 @@ pub enum Command {
     /// The simulator of the other side
     #[command(subcommand)]
     Sim(crate::sim::SimCommand),
+}
+
+/// What can be asked of one account.
+#[derive(Debug, Subcommand)]
+pub enum AccountsCommand {
+    /// What the service limits, until when, what Palomar does and what to do
+    Health(crate::health::HealthArgs),
 }

@@ -1,6 +1,7 @@
 //! What a program says to `listen --commands`: one JSON object a line on stdin.
 //!
-//! `{"send":{"to":"15555550001","text":"hello","key":"order-17"}}` sends a text, once per key whatever happens;
+//! `{"send":{"to":"15555550001","text":"hello","key":"order-17"}}` sends a text, once per key whatever happens
+//! (with `"campaign":true` it waits where a limit refuses a single message);
 //! `{"ack":"EVENT_ID"}` acknowledges an event that was printed.
 
 use std::io::{BufRead, Read};
@@ -34,6 +35,9 @@ pub struct Text {
     pub text: String,
     /// The caller's idempotency key.
     pub key: String,
+    /// One of many that nobody ordered one by one.
+    #[serde(default)]
+    pub campaign: bool,
 }
 
 /// A chat, checked.
@@ -101,7 +105,7 @@ mod tests {
         let lines = all(input);
         assert_eq!(lines[0], Ok(Command::Ack("e1".to_owned())));
         let to = Recipient(Jid::pn("15555550001").unwrap());
-        let text = Text { to, text: "hi".to_owned(), key: "k".to_owned() };
+        let text = Text { to, text: "hi".to_owned(), key: "k".to_owned(), campaign: false };
         assert_eq!(lines[1], Ok(Command::Send(text)));
         assert!(lines[2].as_ref().unwrap_err().contains("nobody"), "{:?}", lines[2]);
         assert!(lines[3].as_ref().unwrap_err().contains("key"));

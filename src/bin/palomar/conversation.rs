@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use palomar::client::event::{Event, SendState};
-use palomar::client::{Client, Delivery};
+use palomar::client::{Client, Delivery, SendOptions};
 use serde_json::{Value, json};
 
 use crate::commands::{self, Command, Text};
@@ -79,6 +79,9 @@ fn tell(delivery: &Delivery, output: Output) -> Result<(), Failure> {
                 json!({ "failed": progress.key, "code": code, "detail": detail })
             }
             SendState::Unknown => json!({ "unknown": progress.key }),
+            SendState::Waiting { why, until } => {
+                json!({ "waiting": progress.key, "why": why, "until": until })
+            }
         };
         output.line("", &word);
     }
@@ -87,8 +90,9 @@ fn tell(delivery: &Delivery, output: Output) -> Result<(), Failure> {
 }
 
 async fn accept(client: Client, text: Text) -> Result<Option<Value>, Failure> {
-    let Text { to, text, key } = text;
-    Ok(Some(match client.send(&to.0, send::text(&text), &key).await {
+    let Text { to, text, key, campaign } = text;
+    let options = SendOptions { campaign };
+    Ok(Some(match client.send_with(&to.0, send::text(&text), &key, options).await {
         Ok(accepted) => json!({ "accepted": key, "id": accepted.message_id }),
         Err(error) => json!({ "failed": key, "detail": error.to_string() }),
     }))

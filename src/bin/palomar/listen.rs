@@ -1,8 +1,9 @@
 //! `listen ID`: prints what arrives, and acknowledges what was printed.
 
 use clap::Args;
-use palomar::client::event::{Change, Event, ReceiptKind, SendState};
-use palomar::client::{Client, State};
+use palomar::client::event::{self, Event, ReceiptKind, SendState};
+use palomar::client::limits::{Change, time};
+use palomar::client::{Client, Language, State, Why};
 use serde_json::{Value, json};
 
 use crate::account;
@@ -116,14 +117,16 @@ pub fn machine(id: &str, seq: u64, event: &Event) -> Result<Value, Failure> {
     Ok(value)
 }
 
-fn human(event: &Event) -> String {
-    match event {
+fn human(told: &Event) -> String {
+    match told {
         Event::Message(message) => {
             let from = message.push_name.as_deref().unwrap_or(&message.sender);
             let what = match (&message.change, &message.text) {
-                (Some(Change::Edit(target)), Some(text)) => format!("edits {}: {text}", target.id),
-                (Some(Change::Reaction { target, text }), _) => format!("reacts {text} to {}", target.id),
-                (Some(Change::Revoke(target)), _) => format!("takes {} back", target.id),
+                (Some(event::Change::Edit(target)), Some(text)) => format!("edits {}: {text}", target.id),
+                (Some(event::Change::Reaction { target, text }), _) => {
+                    format!("reacts {text} to {}", target.id)
+                }
+                (Some(event::Change::Revoke(target)), _) => format!("takes {} back", target.id),
                 (_, Some(text)) => text.clone(),
                 (_, None) => "(not a text)".to_owned(),
             };
@@ -148,13 +151,35 @@ fn human(event: &Event) -> String {
                 SendState::Failed { code: Some(code), detail, .. } => format!("failed ({code}): {detail}"),
                 SendState::Failed { code: None, detail, .. } => format!("failed: {detail}"),
                 SendState::Unknown => "outcome unknown".to_owned(),
+                SendState::Waiting { why, until } => format!("waits{}: {}", until_text(*until), said(*why)),
             };
             format!("{}  {} {what}", progress.chat, progress.id)
         }
         Event::IdentityChanged { user, .. } => format!("{user}  has a new security code"),
+        Event::Restriction(told) => {
+            let title = Language::En.signal(told.signal).title;
+            let about = told.subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
+            let alarm = if told.alarm { "; a person has to act: `palomar accounts health ID`" } else { "" };
+            let change = match told.change {
+                Change::Began => "began",
+                Change::Changed => "changed",
+                Change::Ended => "ended",
+                Change::Cleared => "cleared",
+            };
+            format!("restriction {change}: {title}{about}{}{alarm}", until_text(told.until))
+        }
         Event::History { .. } => "a part of the history is offered".to_owned(),
         other => other.kind().to_owned(),
     }
+}
+
+fn said(why: Why) -> &'static str {
+    Language::En.why(why)
+}
+
+/// The end of a limit, where it is known.
+fn until_text(until: Option<i64>) -> String {
+    until.map(|until| format!(" until {}", time(until))).unwrap_or_default()
 }
 
 /// Text of others, without what would steer a terminal.

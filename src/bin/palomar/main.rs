@@ -11,6 +11,7 @@ mod conversation;
 mod demo;
 mod doctor;
 mod exit;
+mod health;
 mod link;
 mod listen;
 mod output;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Cli, Command};
+use args::{AccountsCommand, Cli, Command};
 use config::{Config, Surroundings};
 use exit::{Exit, Failure};
 use output::Output;
@@ -83,7 +84,10 @@ async fn interrupted() {
 
 async fn command(cli: &Cli, config: &Config, output: Output) -> Result<(), Failure> {
     match &cli.command {
-        Command::Accounts => accounts::run(config, output).await,
+        Command::Accounts { what: None } => accounts::run(config, output).await,
+        Command::Accounts { what: Some(AccountsCommand::Health(args)) } => {
+            health::run(args, config, output).await
+        }
         Command::Demo(args) => demo::run(args, output, interrupted()).await,
         Command::Send(args) => send::run(args, config, output).await,
         Command::Link(args) => link::run(args, config, output).await,

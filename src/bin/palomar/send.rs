@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use palomar::client::Client;
 use palomar::client::event::{Event, SendState};
+use palomar::client::limits::{Why, time};
+use palomar::client::{Client, Language, Refusal, SendOptions};
 use palomar::proto::Message;
 use palomar::signal::link_code;
 use palomar::store::Accounts;
@@ -29,6 +30,9 @@ pub struct SendArgs {
     /// Idempotency key: the same key never sends twice, whatever happens in between
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
+    /// One of many that nobody ordered one by one: where a limit refuses a single message, it waits
+    #[arg(long)]
+    pub campaign: bool,
     /// How long to wait for the server's answer, in seconds
     #[arg(long, value_name = "S", default_value_t = 120)]
     pub timeout: u64,
@@ -73,7 +77,8 @@ pub fn text(text: &str) -> Message {
 async fn send(client: &Client, to: &Jid, args: &SendArgs, output: Output) -> Result<(), Failure> {
     client.connect().await?;
     let key = args.key.clone().unwrap_or_else(|| format!("cli-{}", hex::encode(random())));
-    let accepted = client.send(to, text(&args.text), &key).await?;
+    let options = SendOptions { campaign: args.campaign };
+    let accepted = client.send_with(to, text(&args.text), &key, options).await?;
     let id = accepted.message_id;
     let limit = Duration::from_secs(args.timeout);
     let outcome = match tokio::time::timeout(limit, outcome(client, &key)).await {
@@ -97,6 +102,20 @@ async fn send(client: &Client, to: &Jid, args: &SendArgs, output: Output) -> Res
             output.line(format_args!("sent {id} to {to}"), &value);
             Ok(())
         }
+        SendState::Waiting { why, until } => {
+            let what = format!("not sent yet{}: {}", ending(until), Language::En.why(why));
+            let next = format!(
+                "it waits in the outbox and goes by itself while the account is connected (`palomar listen {id}`); \
+                 `palomar accounts health {id}` says more",
+                id = args.id
+            );
+            Err(Failure::new(Exit::Later, what).next(next))
+        }
+        SendState::Failed { why: Refusal::Limited(why), until, .. } => {
+            let what = format!("not sent{}: {}", ending(until), Language::En.why(why));
+            let next = format!("`palomar accounts health {}` says what to do", args.id);
+            Err(Failure::new(Exit::Later, what).next(next))
+        }
         SendState::Failed { code: Some(code @ (429 | 475)), detail, .. } => {
             Err(Failure::new(Exit::Later, format!("not sent ({code}): {detail}"))
                 .next("the service limits this account: write to nobody new for some hours"))
@@ -109,6 +128,11 @@ async fn send(client: &Client, to: &Jid, args: &SendArgs, output: Output) -> Res
         SendState::Unknown => Err(Failure::failed("it is not known whether the server has the message")
             .next("ask the recipient before sending it again")),
     }
+}
+
+/// When a limit ends, where that is known.
+fn ending(until: Option<i64>) -> String {
+    until.map(|until| format!(", until {}", time(until))).unwrap_or_default()
 }
 
 fn random() -> [u8; 8] {
@@ -124,6 +148,9 @@ async fn outcome(client: &Client, key: &str) -> Result<SendState, Failure> {
         if let Some(state) = SendState::of(&row) {
             return Ok(state);
         }
+        if let Some(why) = row.why.as_deref().and_then(Why::of).filter(|why| !why.is_short()) {
+            return Ok(SendState::Waiting { why, until: row.until });
+        }
     }
     let mut states = client.state();
     loop {
@@ -136,7 +163,9 @@ async fn outcome(client: &Client, key: &str) -> Result<SendState, Failure> {
                 {
                     let state = progress.state.clone();
                     delivery.ack().await?;
-                    return Ok(state);
+                    if !matches!(&state, SendState::Waiting { why, .. } if why.is_short()) {
+                        return Ok(state);
+                    }
                 }
             }
             changed = states.changed() => {

@@ -10,7 +10,7 @@ use crate::wire::NodeRef;
 /// The least time an expiry date is away: 3 days, in seconds.
 const EXPIRY_MIN: i64 = 3 * 86_400;
 /// Where the store keeps the date, as decimal Unix seconds.
-const EXPIRY: &str = "client_expiration";
+pub(crate) const EXPIRY: &str = "client_expiration";
 
 impl Dispatcher {
     pub(super) async fn bulletins(&self, node: NodeRef<'_>) -> Result<(), StoreError> {

@@ -30,6 +30,7 @@ use crate::store::StoreError;
 use crate::wire::{Arena, Jid, NodeRef, decode_lenient};
 
 use bad_frame::BadFrames;
+pub(crate) use bulletin::EXPIRY;
 
 /// The bare end of a stream: flag byte, and the token where a stanza should begin.
 const BARE_STREAM_END: [u8; 2] = [0, 2];

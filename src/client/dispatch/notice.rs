@@ -2,15 +2,17 @@
 
 use super::{Dispatcher, Purpose};
 use crate::client::event::{Event, Notice};
+use crate::client::limits;
 use crate::client::messaging::Messaging;
 use crate::client::pair::{self, GateInput};
 use crate::stanza::ack::{Answerable, Nack};
 use crate::stanza::pair as pair_stanza;
+use crate::stanza::restrictions::GroupChange;
 use crate::store::StoreError;
 use crate::wire::{Content, Node, NodeRef, json};
 
 /// Types that are acked, and shown to the application as they are.
-const SHOWN: [&str; 20] = [
+const SHOWN: [&str; 19] = [
     "account_sync",
     "picture",
     "status",
@@ -20,7 +22,6 @@ const SHOWN: [&str; 20] = [
     "business",
     "disappearing_mode",
     "newsletter",
-    "mex",
     "w:gp2",
     "psa",
     "pay",
@@ -46,6 +47,12 @@ impl Dispatcher {
         let kind = node.str("type").unwrap_or_default();
         if kind == "account_sync" {
             self.push_name(node).await?;
+            if node.find("blocklist").is_some() {
+                self.conn.ctx.blocklist_named.notify_one();
+            }
+        }
+        if kind == "w:gp2" {
+            self.group_limits(node).await?;
         }
         let nack = match (&self.purpose, kind.as_ref()) {
             (Purpose::Register(_), kind) => return self.pairing_notice(node, kind, &answer).await,
@@ -78,6 +85,18 @@ impl Dispatcher {
         let name = name.into_owned();
         self.conn.ctx.store.write(move |tx| tx.set_push_name(&name)).await?;
         self.conn.ctx.name_changed.notify_waiters();
+        Ok(())
+    }
+
+    /// A group may be locked or suspended.
+    async fn group_limits(&self, node: NodeRef<'_>) -> Result<(), StoreError> {
+        let ctx = &self.conn.ctx;
+        let changes = GroupChange::all(node);
+        let Some(group) = node.jid("from").filter(|_| !changes.is_empty()) else { return Ok(()) };
+        let times = ctx.times();
+        ctx.store.write(move |tx| limits::group(tx, &group, &changes, times)).await?;
+        ctx.limits.changed();
+        ctx.inbox.notify_waiters();
         Ok(())
     }
 

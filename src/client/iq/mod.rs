@@ -16,6 +16,7 @@ use crate::client::line::IqError;
 use crate::client::link::{Link, encode};
 use crate::clock::Clock;
 use crate::stanza::iq;
+use crate::stanza::restrictions::RateLimit;
 use crate::wire::{Node, NodeRef};
 
 use gate::{Gate, Turn};
@@ -139,7 +140,8 @@ impl Questions {
         let result = if stanza.str("type").as_deref() == Some("error") {
             let iq::IqError { code, text, backoff } = iq::IqError::parse(stanza);
             // Whoever asked is told how long the kind is held back, with a number of the server or without.
-            Err(IqError::Refused { code, text, backoff: wait.map(|wait| wait.as_secs().max(1)).or(backoff) })
+            let backoff = wait.map(|wait| wait.as_secs().max(1)).or(backoff);
+            Err(IqError::Refused { code, text, backoff, rate_limit: RateLimit::of(stanza) })
         } else {
             Ok(stanza.to_node())
         };

@@ -4,11 +4,15 @@
 use super::conn::Conn;
 use super::props::{self, Ask};
 use crate::client::iq::Repeat;
+use crate::client::limits;
 use crate::client::messaging::Messaging;
 use crate::client::prekeys::DigestCheck;
-use crate::stanza::{presence, privacy};
+use crate::stanza::{blocklist, presence, privacy};
 use crate::store::{Flag, StoreError};
 use crate::wire::Jid;
+
+/// Where the hash of the list of blocked users stands.
+const BLOCKLIST: &str = "blocklist";
 
 /// Everything, beside each other; the presence goes on for the connection's life.
 pub(crate) async fn run(conn: &Conn, messaging: &Messaging, abprops: Option<u64>) {
@@ -17,6 +21,7 @@ pub(crate) async fn run(conn: &Conn, messaging: &Messaging, abprops: Option<u64>
         keys(conn, messaging),
         own_devices(conn, messaging),
         privacy(conn),
+        blocklist(conn),
         properties(conn, abprops),
         messaging.run_daily()
     );
@@ -104,6 +109,33 @@ async fn privacy(conn: &Conn) {
     let off = settings.iter().any(|(name, value)| name == "readreceipts" && value == "none");
     if let Err(error) = ctx.store.write(move |tx| tx.set_flag(Flag::ReadReceiptsOff, off)).await {
         tracing::error!(%error, "the store failed");
+    }
+}
+
+/// Nobody who is blocked is written to: the list is asked for, and again whenever it changes (05d §5).
+async fn blocklist(conn: &Conn) {
+    let ctx = &conn.ctx;
+    loop {
+        let named = ctx.blocklist_named.notified();
+        let known = ctx.store.read(|tx| tx.setting(BLOCKLIST)).await.unwrap_or_default();
+        let known = known.and_then(|known| String::from_utf8(known.expose().to_vec()).ok());
+        let question = blocklist::query(known.as_deref());
+        let limit = ctx.config.timeouts.iq;
+        match ctx.questions.ask(&conn.link, question, Repeat::Never, limit).await {
+            Ok(answer) => {
+                if let Some(list) = blocklist::answer(&answer) {
+                    let kept = ctx.store.write(move |tx| {
+                        limits::blocked(tx, &list.users)?;
+                        tx.set_setting(BLOCKLIST, list.hash.as_deref().map(str::as_bytes))
+                    });
+                    if let Err(error) = kept.await {
+                        tracing::error!(%error, "the store failed");
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the list of blocked users was not read"),
+        }
+        named.await;
     }
 }
 

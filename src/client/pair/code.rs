@@ -110,7 +110,9 @@ impl Driver {
         let Some(asked) = self.asked.take() else { return Ok(()) };
         let reference = match answer {
             Ok(node) => pair::companion_hello_ref(&node).ok_or(CodeError::BadAnswer),
-            Err(IqError::Refused { code, text, backoff }) => Err(CodeError::Refused { code, text, backoff }),
+            Err(IqError::Refused { code, text, backoff, .. }) => {
+                Err(CodeError::Refused { code, text, backoff })
+            }
             Err(_) => Err(CodeError::Closed),
         };
         match (reference, &mut self.flow) {

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha20Rng;
 
 use crate::client::devices::epochs::Epochs;
 use crate::client::devices::own::Own;
+use crate::client::send::release::Times;
 use crate::signal::Guard;
 use crate::stanza::receipt::Receipt;
 use crate::stanza::retry;
@@ -49,6 +50,8 @@ pub(crate) enum Effect {
     Resend(Box<retry::Received>),
     /// The outbox has a new row.
     Outbox,
+    /// A limit has changed: what waits is looked at again.
+    Limits,
     /// A device list is stale.
     Refresh(Jid),
     /// The server has few prekeys of ours left.
@@ -85,6 +88,11 @@ pub(crate) struct Env {
 }
 
 impl Env {
+    /// Both times.
+    pub(crate) fn times(&self) -> Times {
+        Times { now: self.now, server_s: self.server_s }
+    }
+
     pub(crate) fn send(&mut self, node: Node) {
         self.effects.push(Effect::Send(node));
     }

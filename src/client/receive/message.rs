@@ -3,6 +3,7 @@
 
 use crate::client::devices::{address, devices_of, mapping};
 use crate::client::event::{Event, Unreadable};
+use crate::client::limits;
 use crate::client::receive::env::{AskAgain, Effect, Env};
 use crate::client::receive::open::{self, NotOpened};
 use crate::client::receive::phone::{self, When};
@@ -64,6 +65,9 @@ pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), 
     for (pn, lid) in source.mappings() {
         mapping::learn(tx, &pn, &lid, env.now)?;
     }
+    if source.kind == Chat::Direct {
+        notice_chat(tx, env, &message, &source, node)?;
+    }
     let key = key_of(&message, &source);
     if source.kind == Chat::Newsletter || message.kind.as_deref() == Some("medianotify") {
         env.send(answerable.ack(Some(&own.pn)));
@@ -77,6 +81,29 @@ pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), 
         notice_device(tx, env, &source)?;
     }
     conclude(tx, env, &answerable, &message, &source, &key, outcome, node)
+}
+
+/// Somebody has written in this chat: it is no new one (05d §9.2).
+fn notice_chat(
+    tx: &mut Tx<'_>,
+    env: &mut Env,
+    message: &Incoming<'_>,
+    source: &Source,
+    node: &Node,
+) -> Result<(), StoreError> {
+    let chat = source.chat.to_user();
+    if env.own.is_own(&chat) {
+        return Ok(());
+    }
+    let sent = message.t.and_then(|t| i64::try_from(t).ok()).map_or(env.now, |t| env.times().wall(t));
+    let at = sent.min(env.now);
+    if source.from_me {
+        return limits::wrote(tx, &chat, at);
+    }
+    if limits::heard(tx, &chat, node.str("verified_level").as_deref() == Some("high"), at)? {
+        env.effects.push(Effect::Limits);
+    }
+    Ok(())
 }
 
 /// A device that the user's record lacks makes the record stale; its message counts all the same (05a §3).

@@ -1,7 +1,8 @@
 //! The notifications that concern Signal state (protocol 05c §2, §3): prekeys, identities, device lists, contact
-//! tokens. The others are the dispatcher's.
+//! tokens; and restrictions. The others are the dispatcher's.
 
 use crate::client::devices::{address, identity, mapping, notification};
+use crate::client::limits;
 use crate::client::prekeys::LOW;
 use crate::client::receive::env::{Effect, Env};
 use crate::stanza::ack::{Answerable, Nack};
@@ -10,7 +11,7 @@ use crate::wire::{Jid, Node};
 
 /// Whether a notification is one of this room.
 pub(crate) fn is_ours(kind: &str, has_devices: bool) -> bool {
-    matches!(kind, "encrypt" | "devices" | "privacy_token") || kind == "account_sync" && has_devices
+    matches!(kind, "encrypt" | "devices" | "privacy_token" | "mex") || kind == "account_sync" && has_devices
 }
 
 /// Handles one.
@@ -19,6 +20,12 @@ pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), 
         tracing::warn!("a notification without id or sender can't be answered");
         return Ok(());
     };
+    if node.str("type").as_deref() == Some("mex") {
+        let nack = limits::mex(tx, node, env.times())?;
+        env.effects.push(Effect::Limits);
+        env.send(nack.map_or_else(|| answerable.ack(None), |nack| answerable.nack(None, nack)));
+        return Ok(());
+    }
     let own = env.own.clone();
     let fine = match node.str("type").as_deref() {
         Some("encrypt") => encrypt(tx, env, node)?,
@@ -72,7 +79,7 @@ fn encrypt(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<bool, StoreErr
 }
 
 /// A contact gives us a token (05d §6).
-fn token(tx: &mut Tx<'_>, env: &Env, node: &Node) -> Result<bool, StoreError> {
+fn token(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<bool, StoreError> {
     let (Some(from), Some(tokens)) = (node.jid("from"), node.find("tokens")) else { return Ok(false) };
     let lid = node.jid("sender_lid");
     if let Some(lid) = &lid {
@@ -85,6 +92,8 @@ fn token(tx: &mut Tx<'_>, env: &Env, node: &Node) -> Result<bool, StoreError> {
         let t = token.u64("t").and_then(|t| i64::try_from(t).ok());
         if let (true, Some(bytes), Some(t)) = (trusted, bytes, t) {
             keep_token(tx, &contact, bytes, t)?;
+            limits::token_came(tx, &contact)?;
+            env.effects.push(Effect::Limits);
         }
     }
     Ok(true)

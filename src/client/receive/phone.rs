@@ -90,6 +90,7 @@ pub(crate) fn ask(
         kind: peer::KIND.to_owned(),
         plaintext: SecretBytes::new(request(wanted).encode_to_vec()),
         edit: None,
+        campaign: false,
     };
     let mut row = match tx.enqueue(&new, env.now)? {
         Enqueued::New(row) => row,

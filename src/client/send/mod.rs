@@ -19,7 +19,7 @@ pub(crate) mod token;
 mod word;
 pub(crate) mod wrong;
 
-pub use outcome::{Accepted, Refusal, SendError, SendOutcome};
+pub use outcome::{Accepted, Refusal, SendError, SendOptions, SendOutcome};
 pub use pace::Pacing;
 
 pub(crate) use outbox::Outbox;
@@ -48,12 +48,18 @@ impl Messaging {
         self.send(to, message, key).await
     }
 
+    /// Accepts a message for a user that a person asked for.
+    pub(crate) async fn send(&self, to: &Jid, message: Message, key: &str) -> Result<Accepted, SendError> {
+        self.send_with(to, message, key, SendOptions::default()).await
+    }
+
     /// Accepts a message for a user. The same key never sends twice, also across restarts.
-    pub(crate) async fn send(
+    pub(crate) async fn send_with(
         &self,
         to: &Jid,
         mut message: Message,
         key: &str,
+        options: SendOptions,
     ) -> Result<Accepted, SendError> {
         if !to.is_user() || to.device() != 0 || to.user().is_empty() {
             return Err(SendError::BadRecipient(to.to_string()));
@@ -87,6 +93,7 @@ impl Messaging {
                     kind: content.kind.as_str().to_owned(),
                     plaintext: SecretBytes::new(message.encode_to_vec()),
                     edit: content.edit.map(|edit| edit.as_str().to_owned()),
+                    campaign: options.campaign,
                 };
                 let enqueued = tx.enqueue(&new, now)?;
                 if let Enqueued::New(_) = &enqueued {

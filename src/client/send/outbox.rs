@@ -82,6 +82,11 @@ impl Outbox {
         self.wake();
     }
 
+    /// A row may not leave before.
+    pub(crate) fn hold(&self, seq: u64, until: Instant) {
+        self.lock().held.insert(seq, until);
+    }
+
     /// Changes whenever some row has come to its end.
     pub(crate) fn settled(&self) -> watch::Receiver<u64> {
         self.settled.subscribe()
@@ -216,7 +221,7 @@ impl Messaging {
     }
 
     pub(super) fn times(&self) -> Times {
-        Times { now: self.ctx.clock.wall_ms(), server_s: self.ctx.server_ms() / 1000 }
+        self.ctx.times()
     }
 
     /// The first row that can go now. In a chat nothing overtakes what waits, and one message is under way at a time.
@@ -225,6 +230,8 @@ impl Messaging {
         let paced = self.outbox.lock().pace.due(&self.ctx.config.pacing, now);
         let mut wait: Option<Instant> = None;
         let (mut after, mut blocked) = (0, HashSet::new());
+        // What a campaign has waiting in a chat does not hold up what a person asks for there.
+        let mut behind = HashSet::new();
         loop {
             // Noted before the look: a row that is settled during it is still open in what was read.
             let under_way = self.outbox.lock().in_flight.clone();
@@ -238,7 +245,8 @@ impl Messaging {
             let inner = self.outbox.lock();
             for row in rows {
                 let to_phone = peer::is_peer(&row);
-                if inner.unheard.contains(&row.seq) || (!to_phone && blocked.contains(&row.chat)) {
+                let blocks = blocked.contains(&row.chat) || row.campaign && behind.contains(&row.chat);
+                if inner.unheard.contains(&row.seq) || (!to_phone && blocks) {
                     continue;
                 }
                 let due = if under_way.contains(&row.seq) || inner.in_flight.contains(&row.seq) {
@@ -254,7 +262,8 @@ impl Messaging {
                 }
                 wait = wait.into_iter().chain(due).min();
                 if !to_phone {
-                    blocked.insert(row.chat);
+                    let waits = row.campaign && inner.held.contains_key(&row.seq);
+                    if waits { behind.insert(row.chat) } else { blocked.insert(row.chat) };
                 }
             }
         }
@@ -278,6 +287,9 @@ impl Messaging {
         let since = row.encrypted_at.unwrap_or(row.created_at);
         if self.ctx.clock.wall_ms().saturating_sub(since) > OLD {
             return self.end(&row, settle::give_up).await;
+        }
+        if !peer::is_peer(&row) && !self.may_repeat(&row).await? {
+            return Ok(());
         }
         if let Some(stanza) = self.attempt(&row.key, Some(self.paced())).await? {
             self.transmit(&row, stanza, true).await;
@@ -310,7 +322,7 @@ impl Messaging {
     }
 
     /// Ends a row in a transaction of its own, if it is open still.
-    pub(super) async fn end(
+    pub(crate) async fn end(
         &self,
         row: &Outgoing,
         how: impl FnOnce(&mut crate::store::Tx<'_>, &mut Outgoing, i64) -> Result<(), StoreError> + Send + 'static,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::client::limits::Why;
 use crate::store::{Outgoing, OutgoingState, StoreError, UnixMillis};
 
 /// A send was not accepted; nothing was written.
@@ -22,6 +23,14 @@ pub enum SendError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// How a message is sent, besides to whom and what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SendOptions {
+    /// It is one of many that nobody ordered one by one. Where a limit refuses a single message, it waits and goes on
+    /// by itself at the end (05d §9.2). By default a person asked for it.
+    pub campaign: bool,
 }
 
 /// An accepted send: it goes out as soon as it can, also after a restart.
@@ -91,6 +100,8 @@ pub enum Refusal {
     TooLateToEdit,
     /// The caller took it back before it left.
     Cancelled,
+    /// A limit closes the chat; the server never saw it.
+    Limited(Why),
 }
 
 /// Our own reasons, by the name that the store keeps.
@@ -122,13 +133,17 @@ impl Refusal {
 
     /// The stable name of one of our own reasons.
     pub(crate) fn name(self) -> Option<&'static str> {
+        if let Self::Limited(why) = self {
+            return Some(why.name());
+        }
         OWN.iter().find(|(why, _)| *why == self).map(|(_, name)| *name)
     }
 
     /// The reason of a row that failed.
     pub(crate) fn of_row(row: &Outgoing) -> Self {
         let named = || OWN.iter().find(|(_, name)| row.why.as_deref() == Some(name)).map(|(why, _)| *why);
-        row.error.map(Self::of).or_else(named).unwrap_or(Self::Unreachable)
+        let limited = || row.why.as_deref().and_then(Why::of).map(Self::Limited);
+        row.error.map(Self::of).or_else(named).or_else(limited).unwrap_or(Self::Unreachable)
     }
 }
 

@@ -62,6 +62,11 @@ impl Kept {
         Ok(kept.and_then(|kept| serde_json::from_slice(kept.expose()).ok()).unwrap_or_default())
     }
 
+    /// The server wants no message before.
+    pub(crate) fn paused(&self) -> Option<UnixMillis> {
+        self.paused
+    }
+
     /// Writes it, in the transaction of what leaves.
     pub(crate) fn save(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         // Plain data: writing it can't fail.

@@ -63,10 +63,10 @@ impl Messaging {
 
     /// Nothing is asked of the network for a message that may not leave.
     async fn check(&self, row: &Outgoing) -> Result<(), NotPrepared> {
-        let (row, times) = (row.clone(), self.times());
+        let (row, times, budget) = (row.clone(), self.times(), self.ctx.config.new_chats);
         let verdict = self.ctx.store.read(move |tx| {
             let own = Own::load(tx)?.ok_or(DevicesError::NotLinked)?;
-            Ok::<_, NotPrepared>(release::check(tx, &own, &row, times)?)
+            Ok::<_, NotPrepared>(release::check(tx, &own, &row, &budget, times)?)
         });
         match verdict.await? {
             Verdict::Go => Ok(()),
@@ -99,13 +99,14 @@ impl Messaging {
             plan
         };
         let (key, times, mut rng) = (row.key.clone(), self.times(), self.ctx.chance.fork());
-        let pace = self.paced();
+        let (pace, budget) = (self.paced(), self.ctx.config.new_chats);
         let fanned = self.ctx.store.write(move |tx| {
             let own = Own::load(tx)?.ok_or(DevicesError::NotLinked)?;
             let row = tx.outgoing(&key)?.filter(|row| row.state == OutgoingState::Queued);
             let mut row = row.ok_or(NotPrepared::NotWanted)?;
-            match release::take(tx, &own, &row, times)? {
-                Verdict::Go => {}
+            match release::take(tx, &own, &row, &budget, times)? {
+                // It waits for nothing any more.
+                Verdict::Go => (row.why, row.until) = (None, None),
                 other => return Err(NotPrepared::NotReleased(other)),
             }
             pace.save(tx)?;
@@ -164,12 +165,7 @@ impl Messaging {
     async fn not_released(&self, row: &Outgoing, verdict: Verdict) -> Result<(), StoreError> {
         match verdict {
             Verdict::Go => Ok(()),
-            Verdict::Wait(until) => {
-                let wait = until.saturating_sub(self.ctx.clock.wall_ms()).max(1);
-                let until = self.ctx.clock.now() + Duration::from_millis(u64::try_from(wait).unwrap_or(1));
-                self.outbox.lock().held.insert(row.seq, until);
-                Ok(())
-            }
+            Verdict::Wait { why, until } => self.holds(row, why, until).await,
             Verdict::Refuse(refused) => {
                 self.end(row, move |tx, row, now| settle::refuse(tx, row, &refused, now)).await
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::client::devices::own::{Own, is_lid_family};
 use crate::client::event::{Event, Progress, SendState};
+use crate::client::limits;
 use crate::client::receive::receipts::forms;
 use crate::client::send::release::Refused;
 use crate::client::send::{peer, plan, wrong};
@@ -26,8 +27,10 @@ pub(crate) enum After {
     Anew,
     /// No message of the account before so many seconds have passed.
     Pause(Option<u64>),
-    /// Give the contact a token of ours.
+    /// Give the contact a token of ours, and ask what restricts the account.
     IssueToken,
+    /// Ask how the cap on new chats stands.
+    AskCap,
 }
 
 /// Takes an ack into a row.
@@ -66,8 +69,19 @@ pub(crate) fn settle(
                 // A migrated account's chats by number are refused like that.
                 plan::mark_unmigrated(tx, false)?;
             }
+            if let (false, Some(chat)) = (to_phone, chat_of(&row)) {
+                match code {
+                    463 => limits::refused_463(tx, &chat, lid_addressed, now)?,
+                    475 => limits::refused_475(tx, now)?,
+                    _ => {}
+                }
+            }
             fail(tx, &mut row, Some(code), meaning(code), now)?;
-            Ok(if code == 463 && !to_phone { After::IssueToken } else { After::Nothing })
+            Ok(match code {
+                463 if !to_phone => After::IssueToken,
+                475 if !to_phone => After::AskCap,
+                _ => After::Nothing,
+            })
         }
     }
 }
@@ -90,6 +104,9 @@ fn meaning(code: u32) -> &'static str {
 fn sent(tx: &mut Tx<'_>, row: &mut Outgoing, ack: &ServerAck, now: UnixMillis) -> Result<After, StoreError> {
     row.server_time = ack.t.and_then(|t| i64::try_from(t).ok());
     row.stanza = None;
+    if let Some(chat) = chat_of(row).filter(|_| !peer::is_peer(row)) {
+        limits::wrote(tx, &chat, now)?;
+    }
     let hash = ack.phash.clone().filter(|_| row.reach_missed_until.is_none() && !peer::is_peer(row));
     let missed = hash.is_some();
     if let Some(hash) = hash {
@@ -183,7 +200,13 @@ pub(crate) fn give_up(tx: &mut Tx<'_>, row: &mut Outgoing, now: UnixMillis) -> R
     tell(tx, row, SendState::Unknown, now)
 }
 
-fn tell(tx: &mut Tx<'_>, row: &Outgoing, state: SendState, now: UnixMillis) -> Result<(), StoreError> {
+/// Tells the application how a row stands.
+pub(crate) fn tell(
+    tx: &mut Tx<'_>,
+    row: &Outgoing,
+    state: SendState,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
     if peer::is_peer(row) {
         // Our own business with the phone.
         return Ok(());

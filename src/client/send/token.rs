@@ -46,6 +46,18 @@ fn is_regular(own: &Own, contact: &Jid) -> bool {
     contact.is_user() && !contact.is_bot() && !own.is_own(contact) && contact.user() != "0"
 }
 
+/// The token that we hold from a contact, while it is good.
+fn held(tx: &Tx<'_>, said: &Properties, name: &str, server_s: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    let stored = tx.contact_token(name)?;
+    let expired = received(said).is_expired(unsigned(server_s), stored.t.map(unsigned));
+    Ok(stored.token.filter(|_| !expired))
+}
+
+/// Whether a contact lets us through what closes other chats (05d §9.2): we hold its token, and that is good.
+pub(crate) fn is_held(tx: &Tx<'_>, contact: &Jid, server_s: i64) -> Result<bool, StoreError> {
+    Ok(held(tx, &Properties::load(tx)?, &name(tx, contact)?, server_s)?.is_some())
+}
+
 /// What goes beside a message to a contact: its token while it is good, else a computed one where the server wants that.
 pub(crate) fn beside(
     tx: &Tx<'_>,
@@ -58,9 +70,7 @@ pub(crate) fn beside(
     }
     let said = Properties::load(tx)?;
     let name = name(tx, contact)?;
-    let stored = tx.contact_token(&name)?;
-    let expired = received(&said).is_expired(unsigned(server_s), stored.t.map(unsigned));
-    if let Some(token) = stored.token.filter(|_| !expired) {
+    if let Some(token) = held(tx, &said, &name, server_s)? {
         return Ok(Some(ContactToken::Trusted(token)));
     }
     let lid = name.parse::<Jid>().ok().filter(Jid::is_lid);

@@ -1,6 +1,7 @@
 //! The server's word on a message: who waits for it, and what it leads to (protocol 05a §12, 05d §10).
 
 use crate::client::devices::own::Own;
+use crate::client::limits;
 use crate::client::messaging::{Job, Messaging};
 use crate::client::receive::receipts::forms;
 use crate::client::send::acks::{NoAck, Waiter};
@@ -66,7 +67,13 @@ impl Messaging {
             }
             After::Pause(backoff) => self.pause(backoff).await?,
             After::ReachMissed => self.job(Job::ReachMissed(seq)).await,
+            After::AskCap => {
+                self.limits_changed();
+                self.ctx.limits.ask_cap(self.ctx.clock.now());
+            }
             After::IssueToken => {
+                self.limits_changed();
+                self.ctx.limits.ask_timelock(self.ctx.clock.now());
                 if let Some(user) = ack.from {
                     self.job(Job::IssueToken(user)).await;
                 }
@@ -132,7 +139,16 @@ impl Messaging {
             inner.pace.pause(backoff, now);
             inner.pace.kept(now, wall)
         };
-        self.ctx.store.write(move |tx| kept.save(tx)).await
+        let until = kept.paused().unwrap_or(wall);
+        self.ctx
+            .store
+            .write(move |tx| {
+                kept.save(tx)?;
+                limits::paused(tx, until, wall)
+            })
+            .await?;
+        self.limits_changed();
+        Ok(())
     }
 
     /// The server takes messages.

@@ -14,6 +14,7 @@ mod migration;
 mod missed;
 mod outbox;
 mod phone;
+mod restrictions;
 mod retries;
 mod router;
 mod stale;

@@ -6,22 +6,29 @@ use crate::client::send::{Refusal, SendOutcome};
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_typed_and_463_is_never_sent_again() {
     let world = World::new();
-    let (a, b) = (world.account(1), world.account(2));
-    let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    let (a, b, c) = (world.account(1), world.account(2), world.account(3));
+    let a0 = world.device(&a, 0).await;
+    let (b0, c0) = (world.device(&b, 0).await, world.device(&c, 0).await);
+    for (n, to) in [&b, &c].into_iter().enumerate() {
+        // Known chats, so that no refusal costs a new one.
+        a0.messaging.send_text(&to.lid, "hello", &format!("hello {n}")).await.unwrap();
+        world.settle().await;
+    }
+    // 463 closes its chat, 475 every chat: they come last.
     let table = [
-        (463, Refusal::NotTrusted),
-        (479, Refusal::Schema),
-        (475, Refusal::ChatCap),
-        (473, Refusal::BusinessContent),
-        (404, Refusal::NotFound),
-        (403, Refusal::NotAllowed),
-        (499, Refusal::Other(499)),
+        (479, Refusal::Schema, &b),
+        (473, Refusal::BusinessContent, &b),
+        (404, Refusal::NotFound, &b),
+        (403, Refusal::NotAllowed, &b),
+        (499, Refusal::Other(499), &b),
+        (463, Refusal::NotTrusted, &b),
+        (475, Refusal::ChatCap, &c),
     ];
-    for (code, meaning) in table {
+    for (code, meaning, to) in table {
         world.router.fault(Fault::Refuse(code));
         let key = format!("key {code}");
         let before = world.router.sent(&a0, "message").len();
-        a0.messaging.send_text(&b.lid, "text", &key).await.unwrap();
+        a0.messaging.send_text(&to.lid, "text", &key).await.unwrap();
         match a0.messaging.outcome(&key).await.unwrap().unwrap() {
             SendOutcome::Failed { why, .. } => assert_eq!(why, meaning),
             other => panic!("{other:?}"),
@@ -29,7 +36,7 @@ async fn a_refusal_is_typed_and_463_is_never_sent_again() {
         world.settle().await;
         assert_eq!(world.router.sent(&a0, "message").len(), before + 1, "{code} is not sent again");
     }
-    assert!(b0.texts().await.is_empty());
+    assert_eq!((b0.texts().await, c0.texts().await), (vec!["hello".to_owned()], vec!["hello".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]

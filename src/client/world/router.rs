@@ -290,7 +290,8 @@ impl Router {
                 entry.keys = Some(node.clone());
                 Node::new("iq")
             }
-            "privacy" => Node::new("iq"),
+            "privacy" | "blocklist" => Node::new("iq"),
+            "w:mex" => Self::mex(node),
             other => panic!("unexpected {other}"),
         };
         let result = result.attr("type", "result").attr("id", id);
@@ -301,6 +302,17 @@ impl Router {
             return;
         }
         hand_in(messaging, &result);
+    }
+
+    /// Nothing is restricted.
+    fn mex(node: &Node) -> Node {
+        let timelock = node.find("query").unwrap().str("query_id").unwrap() == "23983697327930364";
+        let answer = if timelock {
+            r#"{"data":{"xwa2_fetch_account_reachout_timelock":{"is_active":false,"time_enforcement_ends":"","enforcement_type":null}}}"#
+        } else {
+            r#"{"data":null,"errors":[{"message":"x"}]}"#
+        };
+        Node::new("iq").child(Node::new("result").text_bytes(answer))
     }
 
     fn usync(&self, node: &Node) -> Node {

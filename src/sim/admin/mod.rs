@@ -6,6 +6,7 @@ mod groups;
 pub(crate) mod http;
 mod observe;
 mod person;
+mod restrict;
 mod types;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@
 //! | `router`, `checks`, `receipts`, `presence` | what passes between devices |
 //! | `groups`, `group_settings` | groups |
 //! | `notify` | notifications |
+//! | `restrict` | restrictions of accounts |
 //! | `phones` | the phones' side of the seam |
 //! | `limits` | operating rules |
 //! | `faults`, `net` | planted faults, a bad network |
@@ -37,6 +38,7 @@ mod pairing;
 mod phones;
 mod presence;
 mod receipts;
+pub(crate) mod restrict;
 mod router;
 mod snapshot;
 mod stats;
@@ -99,6 +101,7 @@ pub(crate) struct World {
     pub ops: BTreeMap<u64, Outcome>,
     lids: BTreeMap<String, String>,
     groups: Tracked<BTreeMap<String, groups::Group>>,
+    restricted: Tracked<BTreeMap<String, restrict::Restricted>>,
     timers: Timers,
     rng: SimRng,
     counters: checks::Counters,
@@ -137,6 +140,7 @@ impl World {
             ops: BTreeMap::new(),
             lids: BTreeMap::new(),
             groups: Tracked::default(),
+            restricted: Tracked::default(),
             timers: Timers::default(),
             rng: seed::stream(seed, "world", ""),
             counters: checks::Counters::default(),
@@ -183,6 +187,7 @@ impl World {
             Timer::NeverActive(id) => self.never_active(id),
             Timer::Unanswered { device, entry, connection } => self.unanswered(&device, entry, connection),
             Timer::Idle(id) => self.idle(id),
+            Timer::Restriction(number) => self.restriction_due(&number),
             Timer::Ping(id) => self.server_ping(id),
             Timer::MergedReceipt(key) => self.merged_receipt(&key),
             Timer::Faults => self.strike_live(),

@@ -56,6 +56,11 @@ impl World {
         if let Some(strike) = struck {
             return self.struck_message(origin, &incoming, &strike);
         }
+        if let Some((error, backoff)) = self.message_backoff(origin) {
+            let ack = ack_node(&incoming.id, &incoming.to, self.now_s());
+            let ack = ack.attr("error", error.to_string()).attr("backoff", backoff.to_string());
+            return self.write_ack(origin, ack);
+        }
         match self.route(origin, &incoming) {
             Ok(None) => {}
             Ok(Some(phash)) => self.ack_message(origin, &incoming.id, &incoming.to, phash, None),
@@ -222,6 +227,7 @@ impl World {
         };
         self.judge_outreach(origin, &peer)?;
         self.check_token(origin, incoming, &peer)?;
+        self.check_restrictions(origin, &peer)?;
         let strict = self.is_strict(&origin.device.number);
         if let Some(objection) = self.check_fan_out(origin, &incoming.to, &incoming.copies) {
             self.refuse(origin, strict, objection)?;
@@ -243,6 +249,7 @@ impl World {
         self.acquainted(&origin.device.number, &peer, namespace);
         self.acquainted(&peer, &origin.device.number, namespace);
         self.note_written(&origin.device.number, &peer);
+        self.heard_from(&peer, &origin.device.number);
         Ok(Routed { targets, phash })
     }
 

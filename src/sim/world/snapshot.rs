@@ -11,6 +11,7 @@ use super::iq::Picture;
 use super::keys::KeySet;
 use super::queue::{Entry, Kind};
 use super::receipts::Retries;
+use super::restrict::Restricted;
 use super::tracked::Tracked;
 use super::{Namespace, World};
 use crate::clock::UnixMillis;
@@ -59,6 +60,8 @@ struct Saved {
     meta: Meta,
     #[serde(default)]
     groups: BTreeMap<String, Group>,
+    #[serde(default)]
+    restricted: BTreeMap<String, Restricted>,
     #[serde(default)]
     violations: Violations,
     #[serde(default)]
@@ -155,6 +158,9 @@ impl World {
         if self.groups.take_touched() {
             mirror.put(&["groups"], to_value(&*self.groups)?);
         }
+        if self.restricted.take_touched() {
+            mirror.put(&["restricted"], to_value(&*self.restricted)?);
+        }
         if self.violations.take_touched() {
             mirror.put(&["violations"], to_value(&*self.violations)?);
         }
@@ -203,7 +209,7 @@ impl World {
         now_ms: UnixMillis,
         tree: serde_json::Value,
     ) -> Result<Self, SnapshotError> {
-        let Saved { meta, groups, violations, retries, accounts } = serde_json::from_value(tree)?;
+        let Saved { meta, groups, restricted, violations, retries, accounts } = serde_json::from_value(tree)?;
         if meta.format != FORMAT || meta.seed != config.seed {
             return Err(SnapshotError::Other { format: meta.format, seed: meta.seed });
         }
@@ -217,6 +223,7 @@ impl World {
         world.violations = Tracked::new(violations);
         world.retries = Tracked::new(retries);
         world.groups = Tracked::new(groups);
+        world.restore_restricted(restricted);
         for account in accounts.into_values() {
             let account = restore_account(&world.config, account, world.starts)?;
             world.lids.insert(account.lid.user().to_owned(), account.number.clone());

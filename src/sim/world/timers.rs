@@ -35,6 +35,8 @@ pub(crate) enum Timer {
     },
     /// A silent connection is closed.
     Idle(ConnectionId),
+    /// A restriction of this account may end.
+    Restriction(String),
     /// Ping from the server.
     Ping(ConnectionId),
     /// Receipts that were kept to be merged.

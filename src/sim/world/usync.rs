@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::account::{Account, Namespace};
 use super::iq::{Refusal, Reply, text_of};
-use super::{Origin, World};
+use super::{Origin, World, restrict};
 use crate::wire::{Jid, Node, Server};
 
 /// Who a `<user>` of a request means.
@@ -24,7 +24,10 @@ impl World {
         let request = iq.find("usync").ok_or(Refusal::BAD_REQUEST)?;
         let query = request.find("query").ok_or(Refusal::BAD_REQUEST)?;
         let list = request.find("list").ok_or(Refusal::BAD_REQUEST)?;
+        let resting = self.resting_protocols(origin, request);
+        let rests = |tag: &str| resting.iter().find(|(protocol, _)| protocol == tag);
         let protocols: Vec<&Node> = query.nodes().collect();
+        let answered: Vec<&Node> = protocols.iter().copied().filter(|p| rests(&p.tag).is_none()).collect();
         let by_lid =
             query.find("contact").is_some_and(|c| c.str("addressing_mode").as_deref() == Some("lid"));
         let asked = list.nodes().filter(|node| node.tag == "user").count();
@@ -42,10 +45,17 @@ impl World {
             if let Some(number) = &asked.number {
                 self.acquainted(&origin.device.number, number, Namespace::of(&asked.jid));
             }
-            users.push(self.user(&asked, &protocols, by_lid));
+            users.push(self.user(&asked, &answered, by_lid));
         }
-        let result = Node::new("result")
-            .children(protocols.iter().map(|p| Node::new(p.tag.clone())).collect::<Vec<_>>());
+        let result = Node::new("result").children(
+            protocols
+                .iter()
+                .map(|p| match rests(&p.tag) {
+                    Some((protocol, seconds)) => restrict::resting(protocol, *seconds),
+                    None => Node::new(p.tag.clone()),
+                })
+                .collect::<Vec<_>>(),
+        );
         let copied = |key: &'static str| request.str(key).map(std::borrow::Cow::into_owned);
         Ok(vec![
             Node::new("usync")

@@ -48,6 +48,7 @@ fn outgoing(key: &str, message_id: &str) -> NewOutgoing {
         kind: "text".into(),
         plaintext: SecretBytes::from(&b"hello"[..]),
         edit: None,
+        campaign: false,
     }
 }
 

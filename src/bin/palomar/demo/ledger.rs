@@ -112,6 +112,8 @@ impl Book {
             Event::Outgoing(progress) => match (&progress.state, self.messages.get_mut(&progress.key)) {
                 (SendState::Sent { .. }, Some(message)) => message.accepted = true,
                 (SendState::Sent { .. }, None) => self.unexpected += 1,
+                // It goes on by itself.
+                (SendState::Waiting { .. }, _) => {}
                 (state, _) => self.refused.push(format!("{}: {state:?}", progress.key)),
             },
             Event::Receipt(receipt) => {

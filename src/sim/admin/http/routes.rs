@@ -63,6 +63,7 @@ pub(super) fn routes() -> Routes {
         .route("/v1/accounts/{number}/kick", post(kick))
         .route("/v1/accounts/{number}/ban", post(ban))
         .route("/v1/accounts/{number}/unban", post(unban))
+        .route("/v1/accounts/{number}/restrict", get(restrictions).post(restrict))
         .route("/v1/groups", get(person::groups).post(create_group))
         .route("/v1/groups/{group}", get(person::group))
         .route("/v1/groups/{group}/{action}", post(person::change_group))
@@ -349,6 +350,17 @@ async fn ban(State(admin): State<Admin>, Path(number): Number, body: Bytes) -> A
 
 async fn unban(State(admin): State<Admin>, Path(number): Number) -> Answer {
     Answer::of(admin.unban(&number).await)
+}
+
+async fn restrictions(State(admin): State<Admin>, Path(number): Number) -> Answer {
+    Answer::of(admin.restrictions(&number).await)
+}
+
+async fn restrict(State(admin): State<Admin>, Path(number): Number, body: Bytes) -> Answer {
+    match parse(&body) {
+        Ok(change) => Answer::of(admin.restrict(&number, change).await),
+        Err(error) => Answer(Err(error)),
+    }
 }
 
 async fn create_group(State(admin): State<Admin>, body: Bytes) -> Answer {

@@ -167,6 +167,7 @@ impl World {
             ("md", "set", "link_code_companion_reg") => self.primary_hello(origin, iq),
             ("md", "set", "remove-companion-device") => self.remove_companion(origin, iq)?,
             ("md", "set", "key-index-list") => self.publish_key_index_list(origin, iq),
+            ("w:g2", _, _) if self.refuse_group_iq(origin, iq, kind, &child) => return None,
             ("w:g2", "set", "create" | "add") => match self.judge_groups(origin, iq, &child) {
                 Some(error) => {
                     self.refuse_with(origin, iq, error);

@@ -33,7 +33,7 @@ impl World {
             ("urn:xmpp:whatsapp:push" | "tos" | "spam" | "w:stats", _, _) => Ok(Vec::new()),
             ("w:sync:app:state", "set", "sync") => self.sync_app_state(origin, iq),
             ("w:m", _, "media_conn") => Ok(vec![self.media_conn()]),
-            ("w:mex", "get", "query") => self.mex(iq),
+            ("w:mex", "get", "query") => self.mex(origin, iq),
             ("w:qr", _, _) => Err(Refusal::ITEM_NOT_FOUND),
             ("bot", "get", "bot") => {
                 let section = Node::new("section").attr("type", "all");
@@ -232,23 +232,5 @@ impl World {
             .attr("ttl", "300")
             .attr("auth_ttl", "21600")
             .attr("max_buckets", "12")
-    }
-
-    /// Only the two queries of 05d §9.1 are known: nothing is restricted (09 §18 no. 5, 7).
-    fn mex(&mut self, iq: &Node) -> Reply {
-        let query = iq.find("query").and_then(|query| query.str("query_id")).unwrap_or_default();
-        let answer = match &*query {
-            "23983697327930364" => concat!(
-                r#"{"data":{"xwa2_fetch_account_reachout_timelock":{"is_active":false,"#,
-                r#""time_enforcement_ends":"","enforcement_type":null}}}"#
-            ),
-            "24503548349331633" | "27910975521856601" => concat!(
-                r#"{"data":{"xwa2_message_capping_info":{"total_quota":"0","used_quota":"0","#,
-                r#""cycle_start_timestamp":"0","cycle_end_timestamp":"0","server_sent_timestamp":"0","#,
-                r#""capping_status":"NONE","ote_status":"NOT_ELIGIBLE","mv_status":"NOT_ELIGIBLE"}}}"#
-            ),
-            _ => r#"{"data":null,"errors":[{"message":"unknown query","extensions":{"error_code":404}}]}"#,
-        };
-        Ok(vec![Node::new("result").text_bytes(answer)])
     }
 }

@@ -55,6 +55,9 @@ impl World {
         if hour > rule.per_hour || capped {
             let detail = format!("{hour} new chats in an hour, {cycle} in the cycle");
             if self.breach(rule.mode, (Some(&number), Some(connection)), "cold-outreach", detail) {
+                if let Ok(seconds @ 1..) = u64::try_from(rule.timelock_s) {
+                    self.set_timelock(&number, Some(("DEFAULT".to_owned(), Some(seconds))), true);
+                }
                 return Err(Objection::new(if capped { 475 } else { 463 }, "", ""));
             }
         }

@@ -10,5 +10,6 @@ mod net;
 mod offline;
 mod pairing;
 mod receipts;
+mod restrictions;
 mod rules;
 mod shapes;
