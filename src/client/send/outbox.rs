@@ -263,7 +263,11 @@ impl Messaging {
                 wait = wait.into_iter().chain(due).min();
                 if !to_phone {
                     let waits = row.campaign && inner.held.contains_key(&row.seq);
-                    if waits { behind.insert(row.chat) } else { blocked.insert(row.chat) };
+                    if waits {
+                        behind.insert(row.chat)
+                    } else {
+                        blocked.insert(row.chat)
+                    };
                 }
             }
         }
