@@ -167,7 +167,7 @@ impl Messaging {
 
     /// Hands in an ack of the server.
     pub(crate) fn ack(&self, ack: ServerAck) {
-        if let Err(ack) = self.acks.came(ack) {
+        if let Some(ack) = self.acks.came(ack) {
             // A message's ack may come after its time; if there is no room for the job, the next connection asks again.
             let _ = self.jobs.try_send(Job::LateAck(Box::new(ack)));
         }

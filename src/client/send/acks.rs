@@ -39,10 +39,10 @@ impl Acks {
     }
 
     /// An ack came; it comes back if nobody waits for it.
-    pub(crate) fn came(&self, ack: ServerAck) -> Result<(), ServerAck> {
+    pub(crate) fn came(&self, ack: ServerAck) -> Option<ServerAck> {
         match self.lock().remove(&(ack.class.clone(), ack.id.clone())) {
-            Some(waiter) => waiter.send(ack),
-            None => Err(ack),
+            Some(waiter) => waiter.send(ack).err(),
+            None => Some(ack),
         }
     }
 

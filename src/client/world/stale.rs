@@ -56,7 +56,7 @@ async fn an_answer_that_a_notification_has_overtaken_is_not_taken_but_asked_for_
         let a0 = world.device(&a, 0).await;
         let (_b0, b1) = (world.device(&b, 0).await, world.device(&b, 1).await);
         if has_record {
-            a0.messaging.devices.lists(&[b.lid.clone()], false).await.unwrap();
+            a0.messaging.devices.lists(std::slice::from_ref(&b.lid), false).await.unwrap();
         }
         let asked = world.router.asked(&a0, "usync").len();
         world.router.hold_usync();
@@ -84,7 +84,7 @@ async fn a_change_without_a_list_makes_none_and_one_that_contradicts_itself_drop
     a0.messaging.stanza(notification(&b, "add", &[1], &[1], TS + 5)).await;
     world.settle().await;
     assert_eq!(list(&a0, &b.lid).await, None);
-    a0.messaging.devices.lists(&[b.lid.clone()], false).await.unwrap();
+    a0.messaging.devices.lists(std::slice::from_ref(&b.lid), false).await.unwrap();
     a0.messaging.stanza(notification(&b, "add", &[1], &[1], TS + 6)).await;
     world.settle().await;
     assert_eq!(known(&a0, &b.lid).await, [0, 1]);
@@ -96,7 +96,7 @@ async fn a_change_without_a_list_makes_none_and_one_that_contradicts_itself_drop
     world.settle().await;
     assert_eq!(list(&a0, &b.lid).await, None);
     // Without a signed list it is refused, and the list goes as well.
-    a0.messaging.devices.lists(&[b.lid.clone()], false).await.unwrap();
+    a0.messaging.devices.lists(std::slice::from_ref(&b.lid), false).await.unwrap();
     let bare = Node::new("notification").attr("from", &b.lid).attr("id", "bare").attr("type", "devices");
     a0.messaging.stanza(bare.attr("t", TS).child(Node::new("add"))).await;
     world.settle().await;
@@ -111,7 +111,7 @@ async fn a_list_that_was_taken_before_the_phone_was_known_is_verified_once_it_is
     let (a, b) = (world.account(1), world.account(2));
     let a0 = world.device(&a, 0).await;
     let (b0, b1) = (world.device(&b, 0).await, world.device(&b, 1).await);
-    a0.messaging.devices.lists(&[b.lid.clone()], false).await.unwrap();
+    a0.messaging.devices.lists(std::slice::from_ref(&b.lid), false).await.unwrap();
     let before = list(&a0, &b.lid).await.unwrap();
     assert!(!before.verified && before.signed.is_some());
     a0.messaging.send_text(&b.lid, "text", "text").await.unwrap();
@@ -172,7 +172,7 @@ async fn a_younger_time_in_a_message_is_expected_and_goes_out_with_the_next_quer
     assert_eq!(expected(list(&a0, &b.lid).await), Some(1_760_000_009));
     assert_eq!(expected(list(&a0, &a.lid).await), Some(1_760_000_007));
     world.router.list_time(&b0, TS + 9);
-    a0.messaging.devices.lists(&[b.lid.clone()], true).await.unwrap();
+    a0.messaging.devices.lists(std::slice::from_ref(&b.lid), true).await.unwrap();
     let query = world.router.asked(&a0, "usync").pop().unwrap();
     let user = query.find("usync").unwrap().find("list").unwrap().find("user").unwrap().clone();
     let devices = user.find("devices").unwrap();
@@ -259,7 +259,7 @@ async fn the_daily_round_is_once_a_day_also_across_restarts() {
     let (b0, _b1) = (world.device(&b, 0).await, world.device(&b, 1).await);
     // Old all the time, so that every round asks for it.
     world.router.list_time(&b0, TS - 30 * DAY);
-    a0.messaging.devices.lists(&[b.lid.clone()], false).await.unwrap();
+    a0.messaging.devices.lists(std::slice::from_ref(&b.lid), false).await.unwrap();
     let before = world.router.asked(&a0, "usync").len();
     let live = |device: &Device| {
         let messaging = std::sync::Arc::clone(&device.messaging);
