@@ -62,7 +62,9 @@ fn sender_record(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// A good message of each kind and a good record of each kind.
-fn good() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+type Good = (Vec<Vec<u8>>, Vec<Vec<u8>>);
+
+fn good() -> Good {
     let rng = &mut ChaCha20Rng::seed_from_u64(1);
     let (ours, theirs) = (KeyPair::generate(rng), KeyPair::generate(rng));
     let signed = SignedPreKey::generate(1, &theirs, rng);
@@ -159,4 +161,4 @@ proptest! {
     }
 }
 
-static GOOD: std::sync::LazyLock<(Vec<Vec<u8>>, Vec<Vec<u8>>)> = std::sync::LazyLock::new(good);
+static GOOD: std::sync::LazyLock<Good> = std::sync::LazyLock::new(good);

@@ -17,7 +17,7 @@ fn distribution(key: &SenderKey, group: Option<&str>) -> Message {
         group_id: group.map(str::to_owned),
         axolotl_sender_key_distribution_message: Some(key.distribution().serialize().to_vec()),
     };
-    Message { sender_key_distribution_message: Some(Box::new(sent).into()), ..Message::default() }
+    Message { sender_key_distribution_message: Some(Box::new(sent)), ..Message::default() }
 }
 
 /// An `<enc>` for everybody in the group.

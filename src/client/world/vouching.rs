@@ -16,7 +16,7 @@ async fn strangers(world: &World) -> (Device, Device, Account) {
     // Nothing of b is known to a but the phone's identity.
     let (phone, key) = (b.phone.public().0.to_vec(), address::key(&b.lid));
     a0.edit(move |tx| tx.save_identity(&key, &phone, 1).map(drop)).await;
-    b1.messaging.devices.sessions(&[a0.lid.clone()]).await.unwrap();
+    b1.messaging.devices.sessions(std::slice::from_ref(&a0.lid)).await.unwrap();
     (a0, b1, b)
 }
 
@@ -89,7 +89,7 @@ async fn proves_04_22_18_a_vouched_device_that_the_record_lacks_is_added() {
     let world = World::new();
     let (a0, b1, b) = strangers(&world).await;
     world.router.hide(&b1, true);
-    a0.messaging.devices.lists(&[b.lid.clone()], true).await.unwrap();
+    a0.messaging.devices.lists(std::slice::from_ref(&b.lid), true).await.unwrap();
     world.router.hide(&b1, false);
     let known = |device: &Device| {
         let (store, user) = (device.store.clone(), b.lid.clone());
