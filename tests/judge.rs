@@ -70,7 +70,7 @@ fn judge_the_page_of_deviations_is_made_from_the_list() {
 }
 
 #[test]
-fn judge_every_prescribed_stanza_is_like() {
+fn judge_line_16_every_prescribed_stanza_is_like() {
     let (table, deviations) = table();
     let mut unlike = Vec::new();
     for (name, stanza) in good_stanzas() {
@@ -162,7 +162,7 @@ fn mutate(stanza: &mut Node, rng: &mut StdRng) -> bool {
 }
 
 #[test]
-fn judge_catches_at_least_80_of_100_single_mutations() {
+fn judge_line_16_catches_at_least_80_of_100_single_mutations() {
     let (table, deviations) = table();
     let good: Vec<_> = good_stanzas()
         .into_iter()
@@ -183,7 +183,7 @@ fn judge_catches_at_least_80_of_100_single_mutations() {
 }
 
 #[test]
-fn judge_finds_every_added_attribute_or_child_of_an_unknown_name() {
+fn judge_line_16_finds_every_added_attribute_or_child_of_an_unknown_name() {
     let (table, deviations) = table();
     for (name, stanza) in good_stanzas() {
         if table.judge_tree(&stanza, &deviations).verdict != Verdict::Like {
@@ -206,7 +206,7 @@ fn judge_finds_every_added_attribute_or_child_of_an_unknown_name() {
 }
 
 #[test]
-fn judge_a_verdict_does_not_depend_on_earlier_ones() {
+fn judge_line_16_a_verdict_does_not_depend_on_earlier_ones() {
     let (table, deviations) = table();
     let stanzas = good_stanzas();
     let forward: Vec<_> = stanzas.iter().map(|(_, stanza)| table.judge_tree(stanza, &deviations)).collect();
@@ -243,7 +243,7 @@ fn judge_an_address_written_as_text_is_found_on_the_wire() {
 }
 
 #[test]
-fn judge_a_bad_table_names_line_and_column() {
+fn judge_line_18_a_bad_table_names_line_and_column() {
     let header = "dir,op,path,attr,kind,value,need,min,max,len,alt,src";
     let good = format!("{header}\nout,a,a,,node,,,1,1,,,built\nout,a,a,id,id,,req,,,,,built\n");
     assert_eq!(Table::parse(&good).unwrap().rows(), 2);
@@ -265,7 +265,7 @@ fn judge_a_bad_table_names_line_and_column() {
 }
 
 #[test]
-fn judge_a_row_taken_out_makes_exactly_the_stanzas_that_carry_it_unlike() {
+fn judge_line_18_a_row_taken_out_makes_exactly_the_stanzas_that_carry_it_unlike() {
     let (table, deviations) = table();
     let text = include_str!("../src/stanza/judge/stanzas.csv");
     let without: String = text

@@ -58,7 +58,6 @@ fn envelope(pairs: &[(&str, &str)]) -> Envelope {
         own: false,
         peer: false,
         has_common: false,
-        common: false,
         labels: labels(pairs),
     }
 }
@@ -209,7 +208,7 @@ fn judge_payload_line_19_each_fault_around_a_message_is_one_finding_with_its_pla
     assert_eq!(one(&found(&copy(CHAT), &envelope(&plain))), (Wrapper, "deviceSentMessage", ""));
     let elsewhere = copy("15550009999@s.whatsapp.net");
     assert_eq!(one(&found(&elsewhere, &own())), (Wrapper, "deviceSentMessage/destinationJid", ""));
-    let common = Envelope { own: true, has_common: true, common: true, ..in_group(&plain) };
+    let common = Envelope { own: true, has_common: true, ..in_group(&plain) };
     assert_eq!(found(&text("x"), &common), []);
     assert_eq!(one(&found(&copy(GROUP), &common)), (Wrapper, "deviceSentMessage", ""));
 

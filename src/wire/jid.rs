@@ -128,11 +128,13 @@ impl Jid {
         Self { server: self.server.family().clone(), ..self.without_device() }
     }
 
-    /// The same address, with device 0 written in the AD form (03 §9). Bots, server-only JIDs and servers without
-    /// that form stay as they are.
+    /// The same address, with device 0 written in the AD form (03 §9). Bots, the account of announcements
+    /// (`0@s.whatsapp.net`), server-only JIDs and servers without that form stay as they are.
     #[must_use]
     pub fn in_device_form(&self) -> Self {
-        let has_form = self.server.domain().is_some() && !self.user.is_empty() && !self.is_bot();
+        let announcements = self.server == Server::Pn && &*self.user == "0";
+        let has_form =
+            self.server.domain().is_some() && !self.user.is_empty() && !self.is_bot() && !announcements;
         Self { device_form: has_form, ..self.clone() }
     }
 

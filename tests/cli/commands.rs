@@ -227,3 +227,22 @@ fn sim_deviations_prints_each_with_its_reason_as_text_json_and_page() {
     }
     assert_eq!(stdout(&place.run(&["sim", "deviations", "--markdown"])), list.to_markdown());
 }
+
+#[test]
+fn judge_line_18_a_bad_table_stops_sim_run_and_is_named_with_line_and_column() {
+    let place = Place::new();
+    let begin = include_str!("../../src/stanza/judge/stanzas.csv").lines().take(4).collect::<Vec<_>>().join("\n");
+    std::fs::write(place.folder.path().join("bad.csv"), format!("{begin}\nout,a,a,,nodes,,,1,1,,,built\n")).unwrap();
+    for (option, file, words) in [
+        ("--stanza-table", "bad.csv", "line 5, column kind"),
+        ("--schema-table", "bad.csv", "line 1, column message"),
+        ("--enum-table", "bad.csv", "line 1, column enum"),
+        ("--stanza-table", "absent.csv", "absent.csv"),
+    ] {
+        let output = place.run(&["sim", "run", "--any-ports", option, file]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{option} {file}");
+        assert!(said.contains(file) && said.contains(words), "{option}: {said}");
+        assert!(said.contains("leave the option out"), "{said}");
+    }
+}

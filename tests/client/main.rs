@@ -18,3 +18,6 @@ mod transport;
 #[path = "../common/vectors.rs"]
 mod vectors;
 mod world;
+
+mod coverage;
+mod raw;

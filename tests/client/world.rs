@@ -18,7 +18,13 @@ pub const ANNA: &str = "15550003333";
 pub const BERT: &str = "15550004444";
 
 /// Dials the simulator inside the process.
-struct ToSim(Arc<Simulator>, String);
+pub struct ToSim(Arc<Simulator>, String);
+
+impl ToSim {
+    pub fn new(sim: &Arc<Simulator>, source: &str) -> Self {
+        Self(Arc::clone(sim), source.to_owned())
+    }
+}
 
 impl Dialer for ToSim {
     fn dial<'a>(&'a self, _host: &'a str, _port: u16) -> Dialling<'a> {
@@ -87,7 +93,7 @@ impl World {
     async fn open(&self, store: &Store, source: u8, restarts: u32) -> Client {
         let address = "ws://sim.test/ws/chat".parse().unwrap();
         let endpoint = Endpoint::at(address, self.sim.root_key(), Tls::new(None).unwrap());
-        let dialer = ToSim(Arc::clone(&self.sim), format!("10.0.0.{source}"));
+        let dialer = ToSim::new(&self.sim, &format!("10.0.0.{source}"));
         let config = Config::new(endpoint, Arc::new(dialer));
         // No process ever sees the random numbers of another one.
         let mut seed = [source; 32];

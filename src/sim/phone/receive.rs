@@ -281,7 +281,6 @@ impl Primary {
                 own: envelope.own,
                 peer: envelope.peer,
                 has_common: stanza.find_all("enc").any(common),
-                common: common(enc),
                 labels: judge::Labels::of(stanza, enc),
             },
         })));

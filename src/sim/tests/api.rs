@@ -190,3 +190,33 @@ async fn events_stream_what_happens() {
     read("pair-device").await;
     drop(wire);
 }
+
+#[tokio::test]
+async fn judge_a_stanza_and_a_message_are_judged_over_the_api() {
+    let api = Api::start().await;
+    let attrs = json!([["id", "1"], ["to", {"jid": "s.whatsapp.net"}], ["type", "get"], ["xmlns", "w:p"]]);
+    let node = json!({"tag": "iq", "attrs": attrs});
+    let good = api.ok("POST", "/v1/judge", Some(json!({"node": node}))).await;
+    assert_eq!((&good["verdict"], &good["payloads"]), (&json!("like"), &json!([])));
+    let hello = json!({"conversation": "hello"});
+    let good = api.ok("POST", "/v1/judge", Some(json!({"message": hello}))).await;
+    assert_eq!((&good["verdict"], &good["op"]), (&json!("like"), &json!(null)));
+    assert_eq!(good["payloads"], json!([{"device": null, "findings": []}]));
+    let two = api.ok("POST", "/v1/judge", Some(json!({"message": "0a017832030a0179"}))).await;
+    assert_eq!(two["payloads"][0]["findings"][0]["what"], "contents");
+    let meta = json!({"type": "media", "own": true});
+    let body = json!({"message": hello, "to": "15550002222@s.whatsapp.net", "meta": meta});
+    let around = api.ok("POST", "/v1/judge", Some(body)).await;
+    let whats: Vec<_> =
+        around["payloads"][0]["findings"].as_array().unwrap().iter().map(|f| f["what"].clone()).collect();
+    assert_eq!(whats, ["wrapper", "attributes"]);
+    assert_eq!(around["verdict"], "unlike");
+    let both = json!({"node": node, "message": hello});
+    for body in [json!({}), both, json!({"message": "xyz"}), json!({"message": hello, "to": "@@"})] {
+        api.fails("POST", "/v1/judge", Some(body), "bad-body").await;
+    }
+    let info = api.ok("GET", "/v1/info", None).await;
+    assert_eq!((&info["stanza_table"]["file"], &info["stanza_table"]["rows"]), (&json!(null), &json!(4102)));
+    let traffic = api.ok("GET", "/v1/traffic?verdict=unlike", None).await;
+    assert_eq!(traffic["items"], json!([]));
+}

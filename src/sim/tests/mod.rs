@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod judge;
 mod parallel;
 mod repeat;
 mod sockets;

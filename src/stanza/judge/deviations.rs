@@ -13,9 +13,10 @@ const HEADER: &str = "op,path,attr,what,reason";
 const PAGE: &str = "\
 # Deliberate deviations
 
-Every stanza that palomar sends is held against a table of the shapes that the official web client sends. These are the
-differences that are there on purpose. Whatever else differs is a violation (`stanza-unlike`) in the simulator's profile
-`strict`.
+Every stanza that palomar sends is held against a table of the shapes that the official web client sends, and every
+payload in it that the simulator can read against the schema and what an official reader refuses. These are the
+differences that are there on purpose. Whatever else differs is a violation (`stanza-unlike`, `payload-unlike`) in the
+simulator's profile `strict`. A deviation that no test meets fails the tests.
 
 This page is made from the list `src/stanza/judge/deviations.csv` by `palomar sim deviations --markdown`; a test compares
 them. Sections in brackets are those of the protocol specification.

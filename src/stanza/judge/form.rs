@@ -1,7 +1,7 @@
 //! How device 0 is written on the official client's wire: as a device (the AD form) at a few places, as a user (a pair)
 //! everywhere else (protocol 03 §9).
 
-use crate::wire::{Jid, Node, Server};
+use crate::wire::{Jid, Node};
 
 /// The form of device 0 in one attribute of an outgoing operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,7 @@ impl DeviceForm {
     /// What the table asks for, if the address is written otherwise. Only device 0 of a server with devices has two
     /// forms; bots and the account of announcements have one.
     pub(super) fn objection(self, jid: &Jid, node: &Node) -> Option<&'static str> {
-        let announcements = *jid.server() == Server::Pn && jid.user() == "0";
-        let has_form = jid.in_device_form().is_device_form() && !announcements;
+        let has_form = jid.in_device_form().is_device_form();
         if jid.device() != 0 {
             return None;
         }

@@ -53,7 +53,6 @@ fn envelope(body: &JudgeBody) -> Result<Option<Envelope>, AdminError> {
         own: says("own"),
         peer: says("peer"),
         has_common: says("skmsg"),
-        common: says("skmsg"),
         labels: Labels::from_names(|name| meta(name).and_then(Value::as_str).map(str::to_owned)),
     }))
 }

@@ -8,6 +8,8 @@ use crate::proto::Message;
 use crate::proto::message as schema;
 use crate::proto::message::protocol_message::Type;
 use crate::sim::phone::compose::device_sent;
+use crate::sim::Profile;
+use crate::stanza::judge::What;
 
 fn text(text: &str) -> Vec<u8> {
     Message { conversation: Some(text.to_owned()), ..Default::default() }.encode_to_vec()
@@ -61,15 +63,36 @@ fn a_companions_message_reaches_the_contact_and_its_copy_the_phone() {
 }
 
 #[test]
-fn an_own_copy_without_its_wrapper_is_a_violation() {
-    let sim = &mut Sim::new();
-    let [a, b] = sim.accounts();
-    let mut companion = sim.link(&a, 1);
-    let (own, to) = (sim.pn(&a), sim.pn(&b));
-    let plain = text("bare");
-    companion.say(sim, &to, &[(to.clone(), plain.clone()), (own, plain)]);
-    let codes: Vec<&str> = sim.0.violations.items().iter().map(|item| &*item.code).collect();
-    assert_eq!(codes, ["payload-unlike"]);
+fn judge_line_19_an_own_copy_without_its_wrapper_is_a_violation_in_strict_only_and_in_the_log_of_both() {
+    for profile in [Profile::Strict, Profile::Lenient, Profile::Bench] {
+        let sim = &mut Sim::new();
+        let [a, b] = sim.accounts();
+        sim.0.accounts.get_mut(&a).unwrap().profile = Some(profile);
+        let mut companion = sim.link(&a, 1);
+        let (own, to) = (sim.pn(&a), sim.pn(&b));
+        let plain = text("bare");
+        companion.say(sim, &to, &[(to.clone(), plain.clone()), (own, plain)]);
+        let items = sim.0.violations.items();
+        let strict = profile == Profile::Strict;
+        let codes: Vec<&str> = items.iter().map(|item| &*item.code).collect();
+        assert_eq!(codes, if strict { vec!["payload-unlike"] } else { vec![] }, "{items:?}");
+        let sent = sim.0.traffic.since(0).filter(|item| item.node.tag == "message" && item.judge.is_some());
+        let payloads: Vec<_> = sent.flat_map(|item| item.payloads.clone()).collect();
+        let found: Vec<_> = payloads.iter().flat_map(|payload| &payload.findings).collect();
+        if profile == Profile::Bench {
+            assert_eq!(payloads, []);
+            continue;
+        }
+        assert_eq!(found.len(), 1, "{payloads:?}");
+        assert_eq!((&*found[0].op, &*found[0].path, found[0].what), ("payload.Message", "", What::Wrapper));
+        let opened = payloads.iter().filter_map(|payload| payload.device.as_ref()).map(|at| &*at.number);
+        let opened: std::collections::BTreeSet<&str> = opened.collect();
+        assert_eq!(opened, [&*a, &*b].into(), "and the identity beside them stands in the stanza");
+        if strict {
+            let sample = sim.0.traffic.since(0).find(|item| item.node.tag == "message" && item.judge.is_some());
+            assert_eq!((&*items[0].rule, items[0].sample), ("R17", sample.map(|item| item.cursor)));
+        }
+    }
 }
 
 #[test]

@@ -57,8 +57,6 @@ pub struct Envelope {
     pub peer: bool,
     /// The stanza carries a ciphertext by sender key.
     pub has_common: bool,
-    /// This is that ciphertext.
-    pub common: bool,
     /// What the stanza says.
     pub labels: Labels,
 }
