@@ -46,13 +46,10 @@ fn enc() -> Enc {
 }
 
 fn fanout(to: &str, others: &[(&str, bool)]) -> Node {
-    let targets = others
-        .iter()
-        .map(|(jid, has_enc)| Target { jid: self::jid(jid), enc: has_enc.then(enc) })
-        .collect();
+    let targets =
+        others.iter().map(|(jid, has_enc)| Target { jid: self::jid(jid), enc: has_enc.then(enc) }).collect();
     let common = (to != "1555@lid").then(|| Enc::new(Cipher::SenderKey, vec![0x33, 1]));
-    let mut message =
-        Outgoing::new("3EB0A1".into(), jid(to), Kind::Text, Body::Fanout { targets, common });
+    let mut message = Outgoing::new("3EB0A1".into(), jid(to), Kind::Text, Body::Fanout { targets, common });
     if to == "status@broadcast" {
         message.meta = vec![("status_setting", "contacts".into())];
     }
@@ -63,15 +60,15 @@ fn messages() -> Vec<Case> {
     let resend = Outgoing {
         participant: Some(jid("1555@lid")),
         addressing: Some(palomar::stanza::outgoing::Addressing::Lid),
-        ..Outgoing::new(
-            "3EB0A2".into(),
-            jid(GROUP),
-            Kind::Text,
-            Body::One(Enc { count: Some(1), ..enc() }),
-        )
+        ..Outgoing::new("3EB0A2".into(), jid(GROUP), Kind::Text, Body::One(Enc { count: Some(1), ..enc() }))
     };
     vec![
-        ("a fan-out: the chat as a user, its phone as a device", fanout("1555@lid", &[("1555@lid", true)]), 1, 1),
+        (
+            "a fan-out: the chat as a user, its phone as a device",
+            fanout("1555@lid", &[("1555@lid", true)]),
+            1,
+            1,
+        ),
         ("a status to a phone without the key", fanout("status@broadcast", &[("1555@lid", true)]), 1, 0),
         ("a status to a viewer with the key", fanout("status@broadcast", &[("1555@lid", false)]), 0, 1),
         ("a resend in a group", resend.build(), 1, 0),
@@ -125,8 +122,7 @@ fn answers() -> Vec<Case> {
     let identity =
         of(stanza("notification", "1555@lid").attr("type", "encrypt").child(Node::new("identity")));
     let devices = of(stanza("notification", "1555@lid").attr("type", "devices"));
-    let group =
-        of(stanza("notification", GROUP).attr("type", "w:gp2").attr("participant", jid("1555@lid")));
+    let group = of(stanza("notification", GROUP).attr("type", "w:gp2").attr("participant", jid("1555@lid")));
     vec![
         ("an ack of a message, from our device 0", message.ack(Some(&own)), 2, 0),
         ("a nack of a message", message.nack(Some(&own), Nack::Parsing), 2, 0),
@@ -262,7 +258,11 @@ fn judge_forms_text_that_is_no_bytes_is_one_finding() {
     }
     into_text(&mut bad);
     let found = findings(&bad);
-    assert_eq!(found.iter().map(|finding| finding.what).collect::<Vec<_>>(), [What::ContentForm], "{found:?}");
+    assert_eq!(
+        found.iter().map(|finding| finding.what).collect::<Vec<_>>(),
+        [What::ContentForm],
+        "{found:?}"
+    );
     assert_eq!(found[0].path, "iq/usync/list/user/contact");
     let (table, deviations) = (Table::built_in().unwrap(), Deviations::built_in().unwrap());
     assert_eq!(table.judge_tree(&bad, &deviations).findings, [], "a tree is not judged for forms");

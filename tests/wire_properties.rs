@@ -357,7 +357,9 @@ fn device_form_writes_device_0_as_ad_and_changes_nothing_else() {
     assert_eq!(hex::encode(&bytes), "00f8033f0cf70000ff874915112345678f");
     let read = wire::decode_node(&bytes).unwrap().jid("jid").unwrap();
     assert!(!read.is_device_form() && read == plain);
-    for other in ["13135550002@s.whatsapp.net", "0@s.whatsapp.net", "1@bot", "1@g.us", "s.whatsapp.net", "5@msgr"] {
+    for other in
+        ["13135550002@s.whatsapp.net", "0@s.whatsapp.net", "1@bot", "1@g.us", "s.whatsapp.net", "5@msgr"]
+    {
         assert!(!other.parse::<Jid>().unwrap().in_device_form().is_device_form(), "{other}");
     }
 }

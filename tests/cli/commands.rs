@@ -231,8 +231,10 @@ fn sim_deviations_prints_each_with_its_reason_as_text_json_and_page() {
 #[test]
 fn judge_line_18_a_bad_table_stops_sim_run_and_is_named_with_line_and_column() {
     let place = Place::new();
-    let begin = include_str!("../../src/stanza/judge/stanzas.csv").lines().take(4).collect::<Vec<_>>().join("\n");
-    std::fs::write(place.folder.path().join("bad.csv"), format!("{begin}\nout,a,a,,nodes,,,1,1,,,built\n")).unwrap();
+    let begin =
+        include_str!("../../src/stanza/judge/stanzas.csv").lines().take(4).collect::<Vec<_>>().join("\n");
+    std::fs::write(place.folder.path().join("bad.csv"), format!("{begin}\nout,a,a,,nodes,,,1,1,,,built\n"))
+        .unwrap();
     for (option, file, words) in [
         ("--stanza-table", "bad.csv", "line 5, column kind"),
         ("--schema-table", "bad.csv", "line 1, column message"),

@@ -297,7 +297,11 @@ fn messages() -> Vec<Node> {
             meta: vec![("status_setting", "contacts".into())],
             ..message(8, "status@broadcast", fanout(&[both[1], ("1888@lid", None)], true))
         },
-        message(9, "120363400000000001@newsletter", Body::Plain { message: vec![0x0a, 1, b'x'], media: None }),
+        message(
+            9,
+            "120363400000000001@newsletter",
+            Body::Plain { message: vec![0x0a, 1, b'x'], media: None },
+        ),
         Outgoing {
             server_id: Some(101),
             kind: Kind::Reaction,
@@ -445,7 +449,11 @@ fn judge_coverage_the_list_names_operations_of_the_table() {
     }
     // Every deviation is of something that we send.
     for deviation in Deviations::built_in().unwrap().iter() {
-        assert!(CAN_SEND.contains(&&*deviation.op) || deviation.op.starts_with("payload."), "{}", deviation.op);
+        assert!(
+            CAN_SEND.contains(&&*deviation.op) || deviation.op.starts_with("payload."),
+            "{}",
+            deviation.op
+        );
     }
 }
 
@@ -471,5 +479,13 @@ async fn judge_line_21_what_phones_open_was_judged_too() {
     let payloads: u64 = rows.iter().filter_map(|row| row["payloads"]["judged"].as_u64()).sum();
     // Two client payloads, the signed identity in the pairing and in the message, two copies of the text.
     assert!(payloads >= 6, "{totals:#}");
-    assert_eq!(totals["accounts"].as_array().unwrap().iter().filter_map(|row| row["payloads"]["unlike"].as_u64()).sum::<u64>(), 0);
+    assert_eq!(
+        totals["accounts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|row| row["payloads"]["unlike"].as_u64())
+            .sum::<u64>(),
+        0
+    );
 }

@@ -7,8 +7,8 @@ use super::*;
 use crate::proto::Message;
 use crate::proto::message as schema;
 use crate::proto::message::protocol_message::Type;
-use crate::sim::phone::compose::device_sent;
 use crate::sim::Profile;
+use crate::sim::phone::compose::device_sent;
 use crate::stanza::judge::What;
 
 fn text(text: &str) -> Vec<u8> {
@@ -89,7 +89,8 @@ fn judge_line_19_an_own_copy_without_its_wrapper_is_a_violation_in_strict_only_a
         let opened: std::collections::BTreeSet<&str> = opened.collect();
         assert_eq!(opened, [&*a, &*b].into(), "and the identity beside them stands in the stanza");
         if strict {
-            let sample = sim.0.traffic.since(0).find(|item| item.node.tag == "message" && item.judge.is_some());
+            let sample =
+                sim.0.traffic.since(0).find(|item| item.node.tag == "message" && item.judge.is_some());
             assert_eq!((&*items[0].rule, items[0].sample), ("R17", sample.map(|item| item.cursor)));
         }
     }
