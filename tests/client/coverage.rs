@@ -16,7 +16,7 @@ use palomar::stanza::outgoing::{Addressing, Body, Cipher, Enc, Outgoing, Peer, P
 use palomar::stanza::receipt::{self, Receipt};
 use palomar::stanza::retry::{Reason, Request};
 use palomar::stanza::usync::{Context, Mode, Protocol, Query, User};
-use palomar::stanza::{contact_token, ib, iq, pair, prekeys, presence, privacy, props};
+use palomar::stanza::{blocklist, contact_token, ib, iq, mex, pair, prekeys, presence, privacy, props};
 use palomar::wire::{Jid, Node};
 use serde_json::Value;
 
@@ -26,12 +26,13 @@ use crate::world::{ANNA, BERT, World, within};
 /// Every operation of the table that some code of palomar builds. Two are left out because another one, which stands
 /// before them in the table and is listed, takes every stanza of theirs: `iq.pair_device_result` (`iq.ping_result`) and
 /// `receipt.played` (`receipt.aggregate`).
-const CAN_SEND: [&str; 39] = [
+const CAN_SEND: [&str; 41] = [
     "ab_props.get_experiment_config",
     "ack.call",
     "ack.message",
     "ack.notification",
     "ack.receipt",
+    "blocklists.get_block_list",
     "dirty.clean",
     "iq.pair_device_sign",
     "iq.ping_result",
@@ -49,6 +50,7 @@ const CAN_SEND: [&str; 39] = [
     "message.status",
     "message.user",
     "message_publish.newsletter",
+    "mex",
     "offline.batch",
     "passive_mode.active_iq",
     "pings.client",
@@ -217,6 +219,9 @@ fn queries() -> Vec<Node> {
         props::query(None),
         props::query(Some(props::Known::Hash("1w"))),
         privacy::query(),
+        blocklist::query(None),
+        blocklist::query(Some("1w")),
+        mex::query("24170533042580165", &serde_json::json!({})),
         contact_token::issue(&jid("15552223333@s.whatsapp.net"), 1_760_000_000),
         ib::clean(&[Dirty {
             kind: "account_sync".to_owned(),
