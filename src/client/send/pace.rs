@@ -41,6 +41,10 @@ pub(crate) struct Pace {
 /// The longest pause that a server's number can mean.
 const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 
+/// So many times are kept across a restart: more than a minute may hold at the allowed pace. Somebody who loosens it on a
+/// server of his own does not pay for thousands with every message.
+const MOST_KEPT: usize = 64;
+
 /// A sliding window.
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -98,8 +102,9 @@ impl Pace {
             wall.saturating_add(millis(ahead)).saturating_sub(millis(ago))
         };
         let lately = |at: &&Instant| now.saturating_duration_since(**at) < MINUTE;
+        let older = self.sent.len().saturating_sub(MOST_KEPT);
         Kept {
-            sent: self.sent.iter().filter(lately).map(wall_of).collect(),
+            sent: self.sent.iter().skip(older).filter(lately).map(wall_of).collect(),
             next: self.next.as_ref().map(wall_of),
             paused: self.paused.as_ref().filter(|until| **until > now).map(wall_of),
             last_pause_s: self.last_pause.as_secs(),
@@ -220,6 +225,15 @@ mod tests {
         // A clock that was set back makes nobody wait longer than a minute.
         let resumed = Pace::resumed(&kept, &pacing, now, wall - 86_400_000);
         assert!(resumed.due(&pacing, now) <= now + Duration::from_secs(60));
+    }
+
+    #[test]
+    fn what_is_kept_stays_small_at_any_pace() {
+        let pacing = Pacing { gap: Duration::ZERO, jitter: Duration::ZERO, per_minute: 100_000 };
+        let (now, mut pace) = (Instant::now(), Pace::default());
+        let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(1);
+        (0..10_000).for_each(|_| pace.sends(&pacing, now, &mut rng));
+        assert_eq!(pace.kept(now, 0).sent.len(), MOST_KEPT);
     }
 
     #[test]
