@@ -314,7 +314,7 @@ async fn restriction_of_group_operations_holds_what_it_says_and_as_long_as_it_sa
 
     let locked = after(Link, Some(&group), 436, Some(RateLimit::Locked(NOW / 1000 + 3600))).await;
     assert_eq!(limited(&locked, Link, &group, 1, NOW), Some(SignalKind::GroupLocked));
-    assert_eq!(limited(&locked, Link, &group, 1, NOW + HOUR), None);
+    assert_eq!(limited(&locked, Link, &group, 1, NOW + HOUR + 1000), None);
     let suspended = after(Send, Some(&group), 416, None).await;
     assert_eq!(limited(&suspended, Send, &group, 1, NOW + 99 * DAY), Some(SignalKind::GroupSuspended));
     assert_eq!(limited(&suspended, Send, &other, 1, NOW), None);

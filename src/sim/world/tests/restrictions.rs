@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::sim::rules::Mode;
 use crate::sim::world::testing::{Companion, Lab};
 use crate::sim::world::{DeviceRef, Namespace};
 use crate::wire::Node;
@@ -13,6 +14,7 @@ fn restrict(lab: &mut Lab, number: &str, change: Value) {
 
 fn pair() -> (Lab, String, String, Companion) {
     let mut lab = Lab::new();
+    lab.world.rules.restrictions.mode = Mode::Enforce;
     let (a, b) = (lab.account(), lab.account());
     let mut one = lab.companion(&a, 20);
     one.drain();
@@ -48,7 +50,7 @@ fn hear(lab: &mut Lab, one: &mut Companion) {
 #[test]
 fn restriction_timelock_is_announced_with_its_fields_refuses_with_463_and_ends() {
     let (mut lab, a, b, mut one) = pair();
-    restrict(&mut lab, &a, json!({"timelock": {"type": "BIZ_QUALITY", "ends_in_s": 600}}));
+    restrict(&mut lab, &a, json!({"timelock": {"type": "BIZ_QUALITY", "ends_in_s": 120}}));
     let told = one.find(|node| node.str("type").as_deref() == Some("mex"));
     let update = told.find("update").unwrap();
     assert_eq!(update.str("op_name").unwrap(), "NotificationUserReachoutTimelockUpdate");
@@ -60,7 +62,7 @@ fn restriction_timelock_is_announced_with_its_fields_refuses_with_463_and_ends()
     lab.later(6_000);
     assert_eq!(send(&mut lab, (&a, &b), &mut one, "M2").0, Some(463));
     assert_eq!(codes(&lab), [("restriction-ignored".to_owned(), 1)]);
-    lab.later(600_000);
+    lab.later(120_000);
     let told = one.find(|node| node.str("type").as_deref() == Some("mex"));
     let content = told.find("update").unwrap().content_text().unwrap().into_owned();
     assert!(content.contains(r#""is_active":false"#) && content.contains(r#""time_enforcement_ends":"""#));
@@ -148,7 +150,7 @@ fn restriction_questions_asked_twice_in_ten_minutes_and_answered_challenges_are_
         serde_json::from_str::<Value>(&content).unwrap()["data"]["xwa2_fetch_account_reachout_timelock"],
         json!({"is_active": false, "time_enforcement_ends": "", "enforcement_type": null})
     );
-    lab.later(599_000);
+    lab.later(150_000);
     one.iq(&mut lab, "w:mex", "get", ask("23983697327930364"));
     one.iq(&mut lab, "w:mex", "get", ask("26230331493320650"));
     let found = lab.violations();
