@@ -1,6 +1,6 @@
 //! A client inside a web application: `GET /state` and `POST /send?to=NUMBER&key=KEY` with the text as body.
 //!
-//! `cargo run --example axum_app -- ACCOUNT`, then `curl -d hello 'localhost:3000/send?to=15550003333&key=1'`
+//! `cargo run --example axum_app -- ACCOUNT [ADDRESS]`, then `curl -d hello 'localhost:3000/send?to=15550003333&key=1'`
 
 mod common;
 
@@ -15,11 +15,14 @@ use palomar::wire::Jid;
 
 #[tokio::main]
 async fn main() -> common::Outcome {
-    let id = std::env::args().nth(1).ok_or("usage: axum_app ACCOUNT")?;
+    let mut arguments = std::env::args().skip(1);
+    let id = arguments.next().ok_or("usage: axum_app ACCOUNT [ADDRESS]")?;
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let client = common::open(&id).await?;
     client.connect().await?;
     let app = Router::new().route("/state", get(state)).route("/send", post(send)).with_state(client.clone());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    let listener = tokio::net::TcpListener::bind(&address).await?;
+    println!("listening on {}", listener.local_addr()?);
     axum::serve(listener, app).await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Links an account: shows QR codes in the terminal until the phone has scanned one.
+//! Links an account: shows QR codes in the terminal, and the text in them, until the phone has scanned one.
 //!
 //! `cargo run --example qr_login -- ACCOUNT [PHONE NUMBER]`; with a number it asks for a code to type instead.
 
@@ -20,8 +20,8 @@ async fn main() -> common::Outcome {
     while let Some(event) = pairing.next().await {
         match event {
             PairEvent::QrCode { text, valid_for } => {
-                let picture = QrCode::new(text)?.render::<Dense1x2>().build();
-                println!("{picture}\nScan within {} s.", valid_for.as_secs());
+                let picture = QrCode::new(&text)?.render::<Dense1x2>().build();
+                println!("{picture}\n{text}\nScan within {} s.", valid_for.as_secs());
             }
             PairEvent::PairSuccess { jid, .. } => println!("Linked as {jid}."),
             PairEvent::PasskeyRequired { .. } => {

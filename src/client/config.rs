@@ -4,10 +4,12 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use crate::client::drift::Drift;
 use crate::client::life::keepalive;
 use crate::client::limits::NewChats;
 use crate::client::net::{Dialer, Endpoint};
 use crate::client::payload::{BUILT_IN_VERSION, ClientVersion};
+use crate::client::recorder::Recorder;
 use crate::client::send::Pacing;
 
 /// Everything a client needs to know besides its store.
@@ -29,6 +31,11 @@ pub struct Config {
     pub keepalive: keepalive::Numbers,
     /// The application wants to be shown as available (05d §1). Without it the phone keeps its push messages.
     pub available: bool,
+    /// Where shapes that this build does not know are counted; `None`: nowhere. A process with several clients gives
+    /// them one counter.
+    pub drift: Option<Drift>,
+    /// Records the shapes of all stanzas of the account's connections.
+    pub recorder: Option<Recorder>,
     /// Called with the facts of a pairing before it is accepted; `Err` vetoes it (02 §5 step 5).
     pub pair_veto: Option<PairVeto>,
 }
@@ -100,6 +107,8 @@ impl Config {
             new_chats: NewChats::default(),
             keepalive: keepalive::Numbers::default(),
             available: false,
+            drift: Some(Drift::default()),
+            recorder: None,
             pair_veto: None,
         }
     }

@@ -10,6 +10,7 @@ use super::config::Config;
 use super::contacts::{self, CheckError, Registration};
 use super::context::{Context, Shared};
 use super::delivery::Events;
+use super::drift::Drift;
 use super::error::ClientError;
 use super::life::{Command, Life, PairRequest, stop};
 use super::limits::{self, Health, StrangerError};
@@ -19,6 +20,7 @@ use super::send::{Accepted, SendError, SendOptions, SendOutcome};
 use super::state::{State, Stop};
 use crate::clock::Clock;
 use crate::proto::Message;
+use crate::stanza::judge::drift::Report;
 use crate::stanza::restrictions::Stranger;
 use crate::store::{Store, StoreError};
 use crate::wire::Jid;
@@ -273,6 +275,12 @@ impl Client {
     #[must_use]
     pub fn state(&self) -> watch::Receiver<State> {
         self.ctx.state.subscribe()
+    }
+
+    /// What the service sent that this build does not know: shapes, never values. Empty where counting is off.
+    #[must_use]
+    pub fn drift(&self) -> Report {
+        self.ctx.config.drift.as_ref().map(Drift::report).unwrap_or_default()
     }
 
     /// Waits until the account may send.

@@ -228,14 +228,17 @@ impl Messaging {
         let (now, server_s) = (self.ctx.clock.wall_ms(), self.ctx.server_ms() / 1000);
         let (rng, guards, epochs) =
             (self.ctx.chance.fork(), self.guards.clone(), self.devices.epochs.clone());
-        let effects = self
+        let stanzas = Arc::new(stanzas);
+        let batch = Arc::clone(&stanzas);
+        let (effects, unknown) = self
             .ctx
             .store
             .write(move |tx| {
-                let Some(own) = Own::load(tx)? else { return Ok(Vec::new()) };
-                let mut env = Env { own, now, server_s, rng, guards, epochs, effects: Vec::new() };
-                receive::batch(tx, &mut env, &stanzas)?;
-                Ok::<_, StoreError>(env.effects)
+                let Some(own) = Own::load(tx)? else { return Ok((Vec::new(), Vec::new())) };
+                let (effects, unknown) = (Vec::new(), Vec::new());
+                let mut env = Env { own, now, server_s, rng, guards, epochs, effects, unknown };
+                receive::batch(tx, &mut env, &batch)?;
+                Ok::<_, StoreError>((env.effects, env.unknown))
             })
             .await?;
         self.ctx.inbox.notify_waiters();
@@ -256,6 +259,10 @@ impl Messaging {
                 let _ = self.ctx.send_node(node).await;
             }
         }
+        for stanza in stanzas.iter() {
+            self.ctx.note_shape(stanza);
+        }
+        self.ctx.note_unknown(unknown);
         Ok(())
     }
 

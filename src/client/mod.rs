@@ -14,6 +14,8 @@
 //! | `net` | from an egress to decrypted frames |
 //! | `event`, `state`, `error` | what the application is told |
 //! | `config`, `profile`, `payload` | what a client is, and how it presents itself |
+//! | `recorder` | shapes and times of all stanzas, for a file |
+//! | `drift` | what the service sends that nobody has told us of |
 //! | `context`, `chance`, `properties`, `once` | what all parts share |
 
 pub mod chance;
@@ -24,6 +26,7 @@ mod daily;
 mod delivery;
 pub mod devices;
 mod dispatch;
+mod drift;
 mod error;
 pub mod event;
 mod handle;
@@ -43,12 +46,14 @@ pub mod prekeys;
 pub mod profile;
 mod properties;
 mod receive;
+mod recorder;
 pub mod send;
 pub mod state;
 
 pub use config::Config;
 pub use contacts::{CheckError, Registration};
 pub use delivery::{Delivery, Events};
+pub use drift::Drift;
 pub use error::ClientError;
 pub use event::Event;
 pub use handle::Client;
@@ -56,6 +61,7 @@ pub use limits::{Health, Language, Restriction, Why};
 pub use pair::PairEvent;
 pub use pairing::Pairing;
 pub use profile::DeviceProfile;
+pub use recorder::Recorder;
 pub use send::{Accepted, Refusal, SendError, SendOptions, SendOutcome};
 pub use state::{LogOut, State, Stop};
 

@@ -39,6 +39,8 @@ impl ErrorInfo {
 pub trait Element<'n>: Copy {
     /// The tag.
     fn name(self) -> &'n str;
+    /// The names of the attributes.
+    fn keys(self) -> impl Iterator<Item = &'n str>;
     /// An attribute as text.
     fn text(self, key: &str) -> Option<Cow<'n, str>>;
     /// An attribute as an address; `None` also if it is none.
@@ -108,6 +110,10 @@ impl<'n> Element<'n> for NodeRef<'n> {
         self.tag()
     }
 
+    fn keys(self) -> impl Iterator<Item = &'n str> {
+        self.attrs().map(|(key, _)| key)
+    }
+
     fn text(self, key: &str) -> Option<Cow<'n, str>> {
         self.str(key)
     }
@@ -132,6 +138,10 @@ impl<'n> Element<'n> for NodeRef<'n> {
 impl<'n> Element<'n> for &'n Node {
     fn name(self) -> &'n str {
         &self.tag
+    }
+
+    fn keys(self) -> impl Iterator<Item = &'n str> {
+        self.attrs.iter().map(|(key, _)| key.as_ref())
     }
 
     fn text(self, key: &str) -> Option<Cow<'n, str>> {

@@ -13,6 +13,12 @@ fn an_empty_data_folder_has_no_accounts() {
     assert_eq!(code(&output), 0);
     assert!(stdout(&output).contains("palomar link ID"));
     assert_eq!(stdout(&place.run(&["accounts", "--json"])), "");
+    let doctor = stdout(&place.command(&["--proxy", "http://127.0.0.1:1", "doctor"]).output().unwrap());
+    assert!(doctor.contains("no data folder yet"), "{doctor}");
+    for command in [&["listen", "nobody"][..], &["send", "nobody", "+15557654321", "hello"], &["drift"]] {
+        place.run(command);
+    }
+    assert!(!place.data().exists(), "looking makes nothing");
 }
 
 #[test]
@@ -31,6 +37,9 @@ fn wrong_usage_and_configuration_is_2_and_names_the_field() {
         assert_eq!(code(&output), 2, "{arguments:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(field), "{arguments:?}: {}", stderr(&output));
     }
+    let output = place.run(&["--json", "no-such-command"]);
+    let error: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((code(&output), error["error"]["exit"].as_u64()), (2, Some(2)), "{error}");
     let output = place.command(&["accounts"]).env("PALOMAR_SERVR", "x").output().unwrap();
     assert_eq!((code(&output), stderr(&output).contains("PALOMAR_SERVR")), (2, true));
 }
@@ -202,6 +211,7 @@ fn the_demo_goes_as_it_must() {
     let last = stdout(&output).lines().last().unwrap_or_default().to_owned();
     let total: Value = serde_json::from_str(&last).unwrap();
     assert_eq!(code(&output), 0, "{}", stdout(&output));
+    assert_eq!(stderr(&output), "", "progress is for terminals");
     assert_eq!(
         (&total["violations"], &total["unlike"], &total["lost"], &total["duplicated"]),
         (&0.into(), &0.into(), &0.into(), &0.into())

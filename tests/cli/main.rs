@@ -5,6 +5,9 @@
 
 mod commands;
 mod docs;
+mod drift;
+mod examples;
 mod health;
 mod page;
 mod place;
+mod recorder;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod crude;
+mod drift;
 #[path = "../common/faulty.rs"]
 mod faulty;
 mod killed;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use palomar::client::chance::Chance;
 use palomar::client::net::{Dialer, Dialling, Endpoint, Tls};
-use palomar::client::{Client, Config, Delivery, PairEvent, State, Stop};
+use palomar::client::{Client, Config, Delivery, Drift, PairEvent, State, Stop};
 use palomar::clock::Clock;
 use palomar::sim::{Direction, NewAccount, SimConfig, Simulator, TrafficFilter, TrafficItem};
 use palomar::store::memory::MemoryAccounts;
@@ -35,6 +35,8 @@ impl Dialer for ToSim {
 pub struct World {
     pub sim: Arc<Simulator>,
     pub clock: Clock,
+    /// What any client of this world did not know.
+    pub drift: Drift,
     accounts: MemoryAccounts,
 }
 
@@ -61,7 +63,7 @@ impl World {
             let new = NewAccount { number: Some(number.to_owned()), ..NewAccount::default() };
             sim.admin().create_account(new).await.unwrap();
         }
-        Self { clock: sim.clock(), sim, accounts: MemoryAccounts::new() }
+        Self { clock: sim.clock(), sim, drift: Drift::default(), accounts: MemoryAccounts::new() }
     }
 
     pub async fn device(&self, source: u8) -> Device {
@@ -94,7 +96,7 @@ impl World {
         let address = "ws://sim.test/ws/chat".parse().unwrap();
         let endpoint = Endpoint::at(address, self.sim.root_key(), Tls::new(None).unwrap());
         let dialer = ToSim::new(&self.sim, &format!("10.0.0.{source}"));
-        let config = Config::new(endpoint, Arc::new(dialer));
+        let config = Config { drift: Some(self.drift.clone()), ..Config::new(endpoint, Arc::new(dialer)) };
         // No process ever sees the random numbers of another one.
         let mut seed = [source; 32];
         seed[..4].copy_from_slice(&restarts.to_le_bytes());
@@ -140,6 +142,8 @@ impl World {
             let judged = item.judge.is_some() == (item.direction == Direction::In);
             assert!(judged, "every stanza of a client is judged, and no other: {item:?}");
         }
+        let drift = self.drift.report();
+        assert!(drift.is_empty(), "a simulator without faults sends nothing unknown: {drift:#?}");
     }
 
     /// Stanzas of one kind that a number's clients sent.

@@ -1,5 +1,6 @@
 //! One account's client for one command: made or opened, connected, closed cleanly.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use palomar::client::net::Tcp;
@@ -11,7 +12,9 @@ use palomar::store::{AccountId, Accounts, Store, StoreError};
 
 use crate::accounts::{Folder, close};
 use crate::config::Config;
+use crate::drift::Keeper;
 use crate::exit::{Exit, Failure};
+use crate::record;
 
 /// An account's id as given.
 pub fn id(text: &str) -> Result<AccountId, Failure> {
@@ -63,15 +66,41 @@ pub async fn renew(folder: &Folder, id: &AccountId, store: Store) -> Result<(Sto
     Ok((store, name))
 }
 
-/// A client on the configured service.
-pub async fn client(store: Store, config: &Config) -> Result<Client, Failure> {
+/// A client on the configured service, for one command; what it counts is kept when it is dropped.
+pub struct Session {
+    client: Client,
+    _keeper: Option<Keeper>,
+}
+
+impl std::ops::Deref for Session {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Session {
+    /// Ends the client.
+    pub async fn end(self) {
+        if let Err(error) = self.client.close().await {
+            tracing::debug!(%error, "closing the client");
+        }
+    }
+}
+
+/// Opens an account's client; its connections are recorded in `record`.
+pub async fn client(store: Store, config: &Config, record: Option<&Path>) -> Result<Session, Failure> {
     let egress = config.egress.clone().dialer(Arc::new(Tcp));
+    let keeper = Keeper::of(config);
     let config = client::Config {
+        drift: keeper.as_ref().map(Keeper::counter),
+        recorder: record.map(record::open).transpose()?,
         pacing: config.limits.pacing(),
         version: client::config::VersionCell::new(config.version),
         ..client::Config::new(config.endpoint.clone(), egress)
     };
-    Ok(Client::open(store, config).await?)
+    let client = Client::open(store, config).await?;
+    Ok(Session { client, _keeper: keeper })
 }
 
 impl From<ClientError> for Failure {

@@ -21,6 +21,18 @@ pub fn folder(config: &Config) -> Result<Folder, Failure> {
     Ok(Folder(Arc::new(accounts)))
 }
 
+/// As [`folder`], where only what is there already matters: nothing is made, and `None` says that there is no data folder.
+pub fn existing(config: &Config) -> Result<Option<Folder>, Failure> {
+    if config.data.root().exists() { folder(config).map(Some) } else { Ok(None) }
+}
+
+/// The store of an account that must be there already.
+pub fn open(config: &Config, id: &AccountId) -> Result<(Folder, Store), Failure> {
+    let folder = existing(config)?.ok_or_else(|| Failure::from(StoreError::NoAccount(id.to_string())))?;
+    let store = folder.open(id, Clock::system().wall_ms())?;
+    Ok((folder, store))
+}
+
 /// The data folder while a command uses it; what the command opened is closed cleanly when it is dropped.
 #[derive(Debug)]
 pub struct Folder(pub Arc<SqliteAccounts>);
@@ -112,11 +124,11 @@ impl Standing {
 
 /// Runs the command. An account that can't be opened is listed with the reason.
 pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
-    let folder = folder(config)?;
+    let folder = existing(config)?;
     let mut rows = Vec::new();
     let mut damaged = None;
-    for id in folder.list()? {
-        let standing = match stand(&folder, &id).await {
+    for (folder, id) in all(folder.as_ref())? {
+        let standing = match stand(folder, &id).await {
             Ok(standing) => standing,
             Err(error @ StoreError::Held { .. }) => Standing::unread("in use", error.to_string()),
             Err(error) => {
@@ -133,7 +145,7 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     if rows.is_empty() {
         output.text(format_args!(
             "no accounts in {} yet; `palomar link ID` makes one",
-            folder.data().root().display()
+            config.data.root().display()
         ));
     } else {
         output.text(table(&["account", "number", "device", "events", "sends", "state"], &rows));
@@ -142,6 +154,12 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
         Some(failure) if failure.exit == Exit::Store => Err(failure),
         _ => Ok(()),
     }
+}
+
+/// The accounts of a folder, if there is one.
+fn all(folder: Option<&Folder>) -> Result<Vec<(&Folder, AccountId)>, Failure> {
+    let Some(folder) = folder else { return Ok(Vec::new()) };
+    Ok(folder.list()?.into_iter().map(|id| (folder, id)).collect())
 }
 
 async fn stand(folder: &Folder, id: &AccountId) -> Result<Standing, StoreError> {

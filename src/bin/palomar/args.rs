@@ -18,8 +18,10 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 usage or configuration
 4 held by another process; 5 refused by a limit, try later; 6 the service refused (logged out, banned, outdated); \
 7 store damaged or newer; 130 interrupted.
 
-Every option is also an environment variable (PALOMAR_DATA, PALOMAR_SERVER, ...), a line of a .env file in the working \
-folder, and a key of the configuration file; the first that is set counts, in this order.";
+Settings (data, server, root_key, ca, proxy, log, client_version, drift, node.name, store.durability, accounts.ID.record, and \
+the 15 of [limits]) are also environment variables (PALOMAR_DATA, PALOMAR_SERVER, PALOMAR_STORE_DURABILITY, ...), lines of a \
+.env file in the working folder, and keys of the configuration file; the first that is set counts, in this order. A limit has \
+its bare name too (MAX_MESSAGES_PER_MINUTE).";
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -73,7 +75,9 @@ pub enum Command {
     /// Print what arrives, and acknowledge what was printed
     Listen(crate::listen::ListenArgs),
     /// Check everything a connection needs, and say what to do
-    Doctor,
+    Doctor(DoctorArgs),
+    /// Print what the service sent that this build does not know: shapes and counts, never values
+    Drift(crate::drift::DriftArgs),
     /// The simulator of the other side
     #[command(subcommand)]
     Sim(crate::sim::SimCommand),
@@ -84,4 +88,18 @@ pub enum Command {
 pub enum AccountsCommand {
     /// What the service limits, until when, what Palomar does and what to do
     Health(crate::health::HealthArgs),
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(subcommand)]
+    pub look: Option<Look>,
+}
+
+/// What `doctor` looks at by itself.
+#[derive(Debug, Subcommand)]
+pub enum Look {
+    /// The same as `palomar drift`
+    Drift(crate::drift::DriftArgs),
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::accounts;
 use crate::config::Config;
+use crate::drift;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::version::{self, Age};
@@ -88,6 +89,7 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     look(configuration(config));
     look(limits(config));
     look(version(config, Clock::system().wall_s()));
+    look(drift(config));
     for finding in store(config).await {
         look(finding);
     }
@@ -125,16 +127,34 @@ fn version(config: &Config, now: i64) -> Finding {
     Finding { next: Some(format!("{means}; {}", version::WHERE_FROM)), ..Finding::note("version", found) }
 }
 
+/// What the service sent that this build does not know.
+fn drift(config: &Config) -> Finding {
+    let next = "`palomar doctor drift` shows the shapes; `--save FILE` writes them for an issue report";
+    match drift::kept(config) {
+        Ok(report) if report.is_empty() => Finding::good("drift", "nothing unknown was received"),
+        Ok(report) => {
+            let found =
+                format!("{} shapes that this build does not know were received", report.entries().len());
+            Finding { next: Some(next.to_owned()), ..Finding::note("drift", found) }
+        }
+        Err(failure) => Finding { next: failure.next, ..Finding::note("drift", failure.what) },
+    }
+}
+
 /// The limits that somebody set, and who.
 fn limits(config: &Config) -> Finding {
     Finding::good("limits", config.limits.to_string())
 }
 
 async fn store(config: &Config) -> Vec<Finding> {
-    let open = accounts::folder(config).map_err(Finding::from_failure);
-    let folder = match open {
-        Ok(folder) => folder,
-        Err(finding) => return vec![finding],
+    let folder = match accounts::existing(config) {
+        Ok(Some(folder)) => folder,
+        Ok(None) => {
+            let found =
+                format!("{}: no data folder yet; `palomar link ID` makes it", config.data.root().display());
+            return vec![Finding::good("store", found)];
+        }
+        Err(failure) => return vec![Finding::from_failure(failure)],
     };
     let root = folder.data().root().display().to_string();
     let ids = match folder.list() {

@@ -13,8 +13,9 @@ use crate::account;
 use crate::accounts::{self, Folder, close};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
+use crate::files;
 use crate::output::Output;
-use crate::qr::{self, Picture};
+use crate::qr::Picture;
 use crate::version;
 
 /// How long the first login after linking may take (its prekeys, its backlog).
@@ -37,6 +38,9 @@ pub struct LinkArgs {
     /// How many rounds of codes are shown before giving up (a round takes up to 160 s)
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
+    /// Write the shapes and times of all stanzas to a file: no value, no key, no content
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Link even if the web client's version that is presented is older than 12 weeks
     #[arg(long)]
     pub force_version: bool,
@@ -57,9 +61,9 @@ pub async fn run(args: &LinkArgs, config: &Config, output: Output) -> Result<(),
     let folder = accounts::folder(config)?;
     let mut store = account::open_or_make(&folder, &id).await?;
     if let Some(pn) = linked(&store).await? {
-        let client = account::client(store.clone(), config).await?;
+        let client = account::client(store.clone(), config, None).await?;
         let stop = client.state().borrow().clone();
-        client.close().await?;
+        client.end().await;
         match stop {
             palomar::client::State::Stopped(Stop::LoggedOut { .. }) => {
                 store = renewed(&folder, &id, store, output).await?;
@@ -71,11 +75,10 @@ pub async fn run(args: &LinkArgs, config: &Config, output: Output) -> Result<(),
             }
         }
     }
-    let client = account::client(store.clone(), config).await?;
+    let client =
+        account::client(store.clone(), config, args.record.as_deref().or(config.record(&id))).await?;
     let done = rounds(&client, args, output).await;
-    if let Err(error) = client.close().await {
-        tracing::debug!(%error, "closing the client");
-    }
+    client.end().await;
     close(&store).await;
     done
 }
@@ -170,10 +173,10 @@ async fn follow(pairing: &mut Pairing, args: &LinkArgs, output: Output) -> Resul
 fn show(text: &str, valid_for: Duration, args: &LinkArgs, output: Output) -> Result<(), Failure> {
     let picture = Picture::of(text)?;
     if let Some(path) = &args.svg {
-        qr::write(path, picture.svg().as_bytes())?;
+        files::write(path, picture.svg().as_bytes())?;
     }
     if let Some(path) = &args.png {
-        qr::write(path, &picture.png()?)?;
+        files::write(path, &picture.png()?)?;
     }
     let drawn = picture.terminal(output.has_colours());
     let human = format!(

@@ -1,5 +1,7 @@
 //! `listen ID`: prints what arrives, and acknowledges what was printed.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use palomar::client::event::{self, Event, ReceiptKind, SendState};
 use palomar::client::limits::{Change, time};
@@ -24,6 +26,9 @@ pub struct ListenArgs {
     /// Print, but don't acknowledge: everything comes again next time
     #[arg(long)]
     pub keep: bool,
+    /// Write the shapes and times of all stanzas to a file: no value, no key, no content
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Read commands from stdin, one JSON object a line, and leave acknowledging to them: {"send":{"to":"+15557654321",
     /// "text":"hello","key":"order-17"}} is answered by "accepted" once it is durable and by "sent" once the server has
     /// it; {"ack":EVENT_ID} says that an event is dealt with. Needs --json; ends with stdin
@@ -36,17 +41,16 @@ pub async fn run(args: &ListenArgs, config: &Config, output: Output) -> Result<(
     if args.commands && !output.is_json() {
         return Err(Failure::usage("--commands is for programs").next("give --json too"));
     }
-    let folder = accounts::folder(config)?;
-    let store = palomar::store::Accounts::open(&*folder, &account::id(&args.id)?, now())?;
-    let client = account::client(store.clone(), config).await?;
+    let id = account::id(&args.id)?;
+    let (_folder, store) = accounts::open(config, &id)?;
+    let client =
+        account::client(store.clone(), config, args.record.as_deref().or(config.record(&id))).await?;
     let done = if args.commands {
         conversation::run(&client, output).await
     } else {
         listen(&client, args, output).await
     };
-    if let Err(error) = client.close().await {
-        tracing::debug!(%error, "closing the client");
-    }
+    client.end().await;
     close(&store).await;
     done
 }

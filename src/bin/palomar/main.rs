@@ -10,13 +10,16 @@ mod config;
 mod conversation;
 mod demo;
 mod doctor;
+mod drift;
 mod exit;
+mod files;
 mod health;
 mod link;
 mod listen;
 mod output;
 mod parity;
 mod qr;
+mod record;
 mod send;
 mod sim;
 mod version;
@@ -26,14 +29,17 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{AccountsCommand, Cli, Command};
+use args::{AccountsCommand, Cli, Command, Look};
 use config::{Config, Surroundings};
 use exit::{Exit, Failure};
 use output::Output;
 use sim::SimCommand;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     let output = Output::new(cli.global.json);
     match start(&cli, output) {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,6 +48,20 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
+}
+
+/// Help and version are asked for; anything else is wrong usage, told to machines as JSON.
+fn misused(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if !json || !error.use_stderr() {
+        error.exit();
+    }
+    let what = error.kind().to_string();
+    let text = error.render().to_string();
+    let first = text.lines().next().unwrap_or(&what).trim_start_matches("error: ");
+    let failure = Failure::usage(first).next("`palomar --help` names the commands and their options");
+    Output::new(true).failure(&failure);
+    ExitCode::from(failure.exit as u8)
 }
 
 fn start(cli: &Cli, output: Output) -> Result<(), Failure> {
@@ -64,19 +84,29 @@ fn start(cli: &Cli, output: Output) -> Result<(), Failure> {
     })
 }
 
-/// Ctrl-C, or the system's polite request to end.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-        if let Ok(mut terminate) = terminate {
-            tokio::select! {
-                biased;
-                _ = terminate.recv() => return,
-                _ = tokio::signal::ctrl_c() => return,
-            }
+/// Ctrl-C, or the system's polite request to end. Heard from the call on, not only when it is waited for.
+#[cfg(unix)]
+fn interrupted() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    async fn heard(signal: std::io::Result<Signal>) {
+        match signal {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
         }
     }
+    let (ended, typed) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async {
+        tokio::select! {
+            biased;
+            () = heard(ended) => {}
+            () = heard(typed) => {}
+        }
+    }
+}
+
+/// Ctrl-C.
+#[cfg(not(unix))]
+async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -94,9 +124,14 @@ async fn command(cli: &Cli, config: &Config, output: Output) -> Result<(), Failu
         Command::Listen(args) => listen::run(args, config, output).await,
         Command::Sim(SimCommand::Run(args)) => sim::run(args, output, interrupted()).await,
         Command::Sim(SimCommand::Pki(args)) => sim::pki(args, config, output).await,
+        Command::Sim(SimCommand::Compare(args)) => record::compare(args, output),
         Command::Sim(SimCommand::Deviations(args)) => sim::deviations(args, output),
         Command::Sim(SimCommand::Parity(args)) => parity::run(args, output).await,
-        Command::Doctor => doctor::run(config, output).await,
+        Command::Doctor(args) => match &args.look {
+            None => doctor::run(config, output).await,
+            Some(Look::Drift(args)) => drift::run(args, config, output),
+        },
+        Command::Drift(args) => drift::run(args, config, output),
     }
 }
 

@@ -8,7 +8,6 @@ use palomar::client::limits::{Why, time};
 use palomar::client::{Client, Language, Refusal, SendOptions};
 use palomar::proto::Message;
 use palomar::signal::link_code;
-use palomar::store::Accounts;
 use palomar::wire::Jid;
 use serde_json::json;
 
@@ -44,13 +43,11 @@ pub async fn run(args: &SendArgs, config: &Config, output: Output) -> Result<(),
     if args.text.is_empty() {
         return Err(Failure::usage("the text is empty"));
     }
-    let folder = accounts::folder(config)?;
-    let store = folder.open(&account::id(&args.id)?, palomar::clock::Clock::system().wall_ms())?;
-    let client = account::client(store.clone(), config).await?;
+    let id = account::id(&args.id)?;
+    let (_folder, store) = accounts::open(config, &id)?;
+    let client = account::client(store.clone(), config, config.record(&id)).await?;
     let done = send(&client, &to, args, output).await;
-    if let Err(error) = client.close().await {
-        tracing::debug!(%error, "closing the client");
-    }
+    client.end().await;
     close(&store).await;
     done
 }

@@ -30,6 +30,8 @@ pub enum SimCommand {
     Deviations(DeviationsArgs),
     /// Play palomar's first minute and a quiet day in virtual time and compare them with what is expected
     Parity(ParityArgs),
+    /// Compare a recording (`listen ID --record FILE`) with the official client's shapes and order, in words
+    Compare(crate::record::CompareArgs),
 }
 
 /// Options of `sim deviations`.

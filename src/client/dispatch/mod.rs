@@ -60,11 +60,13 @@ pub(crate) struct Dispatcher {
     purpose: Purpose,
     arena: Option<Arena>,
     bad: BadFrames,
+    /// The stanza at hand went to the receiving worker, which answers it and then looks at its shape.
+    handed_on: bool,
 }
 
 impl Dispatcher {
     pub fn new(conn: Arc<Conn>, purpose: Purpose) -> Self {
-        Self { conn, purpose, arena: Some(Arena::new()), bad: BadFrames::default() }
+        Self { conn, purpose, arena: Some(Arena::new()), bad: BadFrames::default(), handed_on: false }
     }
 
     /// Takes one frame's plaintext.
@@ -76,7 +78,15 @@ impl Dispatcher {
         let next = match decode_lenient(plaintext, &mut arena) {
             Ok(decoded) => {
                 self.bad.good(decoded.trailing);
-                match self.stanza(decoded.root).await {
+                if let Some(tape) = &self.conn.tape {
+                    tape.received(decoded.root);
+                }
+                self.handed_on = false;
+                let done = self.stanza(decoded.root).await;
+                if !self.handed_on {
+                    self.conn.ctx.note_shape(decoded.root);
+                }
+                match done {
                     Ok(next) => next,
                     Err(error) => Next::End(End::Store(error.to_string())),
                 }
@@ -110,7 +120,10 @@ impl Dispatcher {
             "ib" => self.bulletins(node).await?,
             "notification" => self.notice(node).await?,
             "message" | "status" | "receipt" => match messaging {
-                Some(messaging) => messaging.stanza(node.to_node()).await,
+                Some(messaging) => {
+                    self.handed_on = true;
+                    messaging.stanza(node.to_node()).await;
+                }
                 None => tracing::debug!("a message on a registration connection is ignored"),
             },
             "ack" => match (messaging, ServerAck::parse(node)) {

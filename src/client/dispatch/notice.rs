@@ -59,6 +59,7 @@ impl Dispatcher {
             (Purpose::LogIn(messaging), kind)
                 if Messaging::takes_notification(kind, node.find("devices").is_some()) =>
             {
+                self.handed_on = true;
                 messaging.stanza(node.to_node()).await;
                 return Ok(());
             }

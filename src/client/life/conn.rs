@@ -15,7 +15,9 @@ use crate::client::dispatch::{Dispatcher, Next};
 use crate::client::iq::Repeat;
 use crate::client::link::{Link, Order};
 use crate::client::net::{Arrival, FrameReader, FrameWriter};
+use crate::client::recorder::Tape;
 use crate::stanza::iq;
+use crate::stanza::judge::recording::Purpose;
 use crate::stanza::success::Success;
 
 /// The most frames that go out in one write.
@@ -34,11 +36,13 @@ pub(crate) struct Conn {
     authenticated: OnceLock<Instant>,
     /// What the login payload said.
     passive: bool,
+    /// Its recording, where one is wanted.
+    pub tape: Option<Tape>,
 }
 
 impl Conn {
     /// A connection whose handshake just ended, and the queue for its writer.
-    pub fn new(ctx: &Context, passive: bool) -> (Arc<Self>, mpsc::Receiver<Order>) {
+    pub fn new(ctx: &Context, purpose: Purpose) -> (Arc<Self>, mpsc::Receiver<Order>) {
         let (link, orders) = Link::new();
         let (now, wall) = (ctx.clock.now(), ctx.clock.wall_ms());
         let keepalive = Keepalive::new(ctx.config.keepalive, now, wall, &mut ctx.chance.fork());
@@ -51,7 +55,8 @@ impl Conn {
             keepalive: Mutex::new(keepalive),
             keepalive_moved: Notify::new(),
             authenticated: OnceLock::new(),
-            passive,
+            passive: purpose == Purpose::Passive,
+            tape: Tape::begin(ctx, purpose),
         };
         (Arc::new(conn), orders)
     }
@@ -140,6 +145,9 @@ impl Conn {
                 && let Err(error) = writer.send(&plaintexts).await
             {
                 return Some(End::Net(error));
+            }
+            if let Some(tape) = &self.tape {
+                plaintexts.iter().for_each(|plaintext| tape.sent(plaintext));
             }
             if frames.iter().any(|frame| frame.expects_reply) {
                 self.sent();

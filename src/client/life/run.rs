@@ -19,6 +19,7 @@ use crate::client::net::{Advice, NetError};
 use crate::client::pair::{self, PairEvent};
 use crate::client::state::{LogOut, State, Stop};
 use crate::stanza::failure::Failure;
+use crate::stanza::judge::recording;
 use crate::store::{self, StoreError};
 
 /// Room for what the server says on a registration connection.
@@ -199,7 +200,8 @@ impl Life {
     async fn login(&mut self, logging_in: LoggingIn) -> End {
         let (ctx, messaging) = (Arc::clone(&self.ctx), Arc::clone(&self.messaging));
         let LoggingIn { established, passive } = logging_in;
-        let (conn, mut orders) = Conn::new(&ctx, passive);
+        let (conn, mut orders) =
+            Conn::new(&ctx, if passive { recording::Purpose::Passive } else { recording::Purpose::Active });
         let dispatcher = Dispatcher::new(Arc::clone(&conn), Purpose::LogIn(Arc::clone(&messaging)));
         let end = {
             let mut write = std::pin::pin!(conn.write(established.writer, &mut orders));
@@ -383,7 +385,7 @@ impl Life {
             Ok(registering) => registering,
             Err(end) => return end,
         };
-        let (conn, mut orders) = Conn::new(&ctx, false);
+        let (conn, mut orders) = Conn::new(&ctx, recording::Purpose::Registration);
         let (inputs, mut told) = mpsc::channel(PAIR_INPUTS);
         let dispatcher = Dispatcher::new(Arc::clone(&conn), Purpose::Register(inputs));
         let mut driver = pair::Driver::new(Arc::clone(&ctx), conn.link.clone(), own, events.clone());

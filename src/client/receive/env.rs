@@ -9,6 +9,7 @@ use crate::client::devices::epochs::Epochs;
 use crate::client::devices::own::Own;
 use crate::client::send::release::Times;
 use crate::signal::Guard;
+use crate::stanza::judge::drift::Unknown;
 use crate::stanza::receipt::Receipt;
 use crate::stanza::retry;
 use crate::store::UnixMillis;
@@ -85,6 +86,8 @@ pub(crate) struct Env {
     /// What is told about device lists overtakes the questions about them.
     pub(crate) epochs: Epochs,
     pub(crate) effects: Vec<Effect>,
+    /// What was unknown inside the messages of the batch.
+    pub(crate) unknown: Vec<Unknown>,
 }
 
 impl Env {

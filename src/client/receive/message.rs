@@ -11,6 +11,7 @@ use crate::client::receive::{answer, bot, content};
 use crate::proto::Message;
 use crate::signal::{SenderKeyDistribution, SignalError, padding};
 use crate::stanza::ack::{Answerable, Nack};
+use crate::stanza::judge::drift;
 use crate::stanza::message::{Chat, Enc, Incoming, Own as OwnJids, Source};
 use crate::stanza::outgoing::Cipher;
 use crate::store::inbox::MessageKey;
@@ -217,6 +218,7 @@ fn take(
         None | Some(2) => padding::unpad(&padded).ok(),
         _ => None,
     };
+    env.unknown.extend(plain.map(drift::in_message).unwrap_or_default());
     let decoded = plain.and_then(|bytes| Some((crate::proto::decode::<Message>(bytes).ok()?, bytes)));
     let Some((decoded, bytes)) = decoded else {
         outcome.undecodable = Some(plain.unwrap_or(&padded).to_vec());

@@ -126,6 +126,7 @@ impl Stage {
     }
 
     async fn link_one(&self, actor: &Actor, wait: Duration, connecting: &Semaphore) -> Result<(), Failure> {
+        self.output.progress(format_args!("{} begins to link in {:.1} s", actor.name, wait.as_secs_f32()));
         tokio::time::sleep(wait).await;
         let place = connecting.acquire().await.map_err(|e| Failure::failed(e.to_string()))?;
         let scan = |text: String| async move {
@@ -204,6 +205,7 @@ impl Stage {
 
     /// Waits until everything planned was accepted and has arrived.
     async fn arrive(&self, what: &str) -> Result<(), Failure> {
+        self.output.progress(format_args!("waiting for {what}"));
         let there = self.ledger.wait(STEP, |book| book.all_there()).await;
         if !there {
             let missing = self.ledger.with(|book| book.complaints().join("; "));
