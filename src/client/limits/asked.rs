@@ -63,7 +63,7 @@ impl Shared {
     /// Whether a question may be asked now.
     pub(crate) async fn may_be_asked(&self, question: &Limited) -> Result<(), IqError> {
         let now = self.clock.wall_ms();
-        match self.store.read(|tx| Restrictions::load(tx)).await {
+        match self.store.read(Restrictions::load).await {
             Ok(kept) => question.may_be_asked(&kept, now),
             Err(error) => {
                 tracing::error!(%error, "the store failed");

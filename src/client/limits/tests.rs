@@ -277,7 +277,7 @@ async fn after(
     let error = IqError::Refused { code, text: String::new(), backoff: None, rate_limit };
     let (group, times) = (group.cloned(), Times { now: NOW, server_s: NOW / 1000 });
     store.write(move |tx| refused(tx, action, group.as_ref(), &error, times)).await.unwrap();
-    store.read(|tx| Ok::<_, StoreError>(Restrictions::load(tx)?)).await.unwrap()
+    store.read(Restrictions::load).await.unwrap()
 }
 
 #[tokio::test]

@@ -43,12 +43,12 @@ async fn restriction_notifications_that_can_not_be_read_change_nothing_and_are_r
         ("7", lock, &timelock(false, json!("")), None),
         ("8", lock, &timelock(false, Value::Null), None),
     ];
-    let before = a0.store.read(|tx| Restrictions::load(tx)).await.unwrap();
+    let before = a0.store.read(Restrictions::load).await.unwrap();
     for (id, op, content, _) in &table {
         a0.messaging.stanza(mex(op, content, id)).await;
     }
     world.settle().await;
-    let after = a0.store.read(|tx| Restrictions::load(tx)).await.unwrap();
+    let after = a0.store.read(Restrictions::load).await.unwrap();
     assert_eq!((after.timelock, after.cap, after.challenge), (before.timelock, before.cap, before.challenge));
     let acks = world.router.sent(&a0, "ack");
     for (id, _, _, code) in table {
@@ -78,7 +78,7 @@ async fn restriction_notifications_are_taken_once_each_in_order() {
     a0.messaging.stanza(mex(capping, &cap(5, "FIRST_WARNING"), "3")).await;
     a0.messaging.stanza(mex(capping, &cap(5, "CAPPED"), "4")).await;
     world.settle().await;
-    let kept = a0.store.read(|tx| Restrictions::load(tx)).await.unwrap();
+    let kept = a0.store.read(Restrictions::load).await.unwrap();
     let lock = kept.timelock.unwrap();
     assert_eq!(lock.kind, LockKind::Default);
     assert!(lock.until.is_some_and(|until| (0..=2000).contains(&(until - ends * 1000))));

@@ -133,10 +133,10 @@ impl Judge {
         let round = self.rounds.entry(n).or_default();
         *round += 1;
         assert!(*round <= 5, "SR-032: round {round}");
-        if *round == 1 {
-            if let Some(last) = self.last_first_round.replace(at) {
-                assert!(at.since(last) >= seconds(30), "SR-034: {:?}", at.since(last));
-            }
+        if *round == 1
+            && let Some(last) = self.last_first_round.replace(at)
+        {
+            assert!(at.since(last) >= seconds(30), "SR-034: {:?}", at.since(last));
         }
         assert!(self.cooldown.get(&n).is_none_or(|until| *until <= at), "SR-052");
     }

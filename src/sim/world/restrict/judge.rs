@@ -83,7 +83,7 @@ impl World {
     pub(super) fn under_restriction(&mut self, origin: &Origin, part: &str) {
         let now = self.now_ms;
         let told = self.restricted(&origin.device.number).and_then(|kept| kept.told.get(part)).copied();
-        if !told.is_some_and(|told| now - told > IN_FLIGHT_MS) {
+        if told.is_none_or(|told| now - told <= IN_FLIGHT_MS) {
             return;
         }
         self.rule_fault(origin, "restriction-ignored", format!("against {part}"));

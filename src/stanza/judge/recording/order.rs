@@ -139,7 +139,7 @@ mod tests {
         let success = (Way::In, Node::new("success").attr("t", "1"));
         let short = login(std::slice::from_ref(&success), 5_000);
         assert_eq!(short, [""; 0], "what is missing counts only after a whole minute");
-        let whole = login(&[success.clone()], 61_000);
+        let whole = login(std::slice::from_ref(&success), 61_000);
         assert!(
             whole.iter().any(|line| line.starts_with("palomar") && line.contains("missing")),
             "{whole:?}"
