@@ -9,7 +9,7 @@ use crate::client::send::release::Times;
 use crate::stanza::restrictions::{Cap, CapStatus, Challenge, Exception, LockKind, Verified};
 use crate::stanza::restrictions::{RateLimit, Scope};
 use crate::store::memory::MemoryAccounts;
-use crate::store::{AccountId, Accounts as _, StoreError, UnixMillis};
+use crate::store::{AccountId, Accounts as _, UnixMillis};
 use crate::wire::Jid;
 
 const NOW: UnixMillis = 1_786_000_000_000;

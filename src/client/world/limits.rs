@@ -147,6 +147,9 @@ async fn without_any_ack_newer_messages_of_the_chat_wait_two_timeouts_and_no_lon
     let world = World::new();
     let (a, b) = (world.account(1), world.account(2));
     let (a0, b0) = (world.device(&a, 0).await, world.device(&b, 0).await);
+    // A known chat: in a new one the first message's ack is waited for (05d §9.2).
+    let known = b.lid.clone();
+    a0.edit(move |tx| crate::client::limits::wrote(tx, &known, 1)).await;
     b0.disconnect();
     (0..2).for_each(|_| world.router.fault(Fault::LoseAck));
     a0.messaging.send_text(&b.lid, "first", "first").await.unwrap();
