@@ -50,7 +50,7 @@ fn receive(tx: &mut Tx<'_>, incoming: &Incoming) -> Result<(), StoreError> {
     let opened = record.decrypt_message(&message, at, &mut guard, &mut rng).unwrap();
     tx.put_session(ADDRESS, &record.serialize())?;
     tx.mark_hash_seen(&hash, &key, NOW)?;
-    tx.mark_message_seen(&key, NOW)?;
+    tx.mark_message_seen(&key, None, NOW)?;
     let event = NewEvent {
         event_id: format!("message:{CHAT}:{CHAT}:{}", incoming.id),
         kind: "message".to_owned(),

@@ -1,7 +1,7 @@
 //! What a client is told from outside: where the service is, how to get there, times and limits. All defaults
 //! are those of the protocol chapters. Addresses and egress themselves are in [`net`](crate::client::net).
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::client::drift::Drift;
@@ -11,6 +11,8 @@ use crate::client::net::{Dialer, Endpoint};
 use crate::client::payload::{BUILT_IN_VERSION, ClientVersion};
 use crate::client::recorder::Recorder;
 use crate::client::send::Pacing;
+use crate::client::version::Discovery;
+use crate::clock::UnixMillis;
 
 /// Everything a client needs to know besides its store.
 #[derive(Clone)]
@@ -21,6 +23,8 @@ pub struct Config {
     pub egress: Arc<dyn Dialer>,
     /// The web client's version in use; can be moved forward while running.
     pub version: VersionCell,
+    /// Where the service is asked for its current version, once a day; `None`: never. Off unless it is set.
+    pub discovery: Option<Discovery>,
     /// Waiting times.
     pub timeouts: Timeouts,
     /// How fast the account writes (05d §10).
@@ -36,6 +40,9 @@ pub struct Config {
     pub drift: Option<Drift>,
     /// Records the shapes of all stanzas of the account's connections.
     pub recorder: Option<Recorder>,
+    /// "Silent delivery": delivery receipts are `inactive`, which shows no ticks, while the account is not shown as
+    /// available (05b §8). The official client does not do that.
+    pub silent_delivery: bool,
     /// Called with the facts of a pairing before it is accepted; `Err` vetoes it (02 §5 step 5).
     pub pair_veto: Option<PairVeto>,
 }
@@ -102,6 +109,7 @@ impl Config {
             endpoint,
             egress,
             version: VersionCell::default(),
+            discovery: None,
             timeouts: Timeouts::default(),
             pacing: Pacing::default(),
             new_chats: NewChats::default(),
@@ -109,6 +117,7 @@ impl Config {
             available: false,
             drift: Some(Drift::default()),
             recorder: None,
+            silent_delivery: false,
             pair_veto: None,
         }
     }
@@ -116,7 +125,14 @@ impl Config {
 
 /// The client version in use, shared by whoever refreshes it (01 §13). It only moves forward.
 #[derive(Debug, Clone)]
-pub struct VersionCell(Arc<RwLock<ClientVersion>>);
+pub struct VersionCell(Arc<RwLock<Held>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    version: ClientVersion,
+    /// When the service was last asked, Unix milliseconds.
+    checked_at: Option<UnixMillis>,
+}
 
 impl Default for VersionCell {
     fn default() -> Self {
@@ -128,21 +144,33 @@ impl VersionCell {
     /// Starts with `version`.
     #[must_use]
     pub fn new(version: ClientVersion) -> Self {
-        Self(Arc::new(RwLock::new(version)))
+        Self(Arc::new(RwLock::new(Held { version, checked_at: None })))
     }
 
     /// The version in use.
     #[must_use]
     pub fn get(&self) -> ClientVersion {
-        *self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.read().unwrap_or_else(PoisonError::into_inner).version
+    }
+
+    /// When the service was last asked for its version, Unix milliseconds, as far as known.
+    #[must_use]
+    pub fn checked_at(&self) -> Option<UnixMillis> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).checked_at
+    }
+
+    /// The service was asked then.
+    pub(crate) fn note_checked(&self, at: UnixMillis) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        held.checked_at = held.checked_at.max(Some(at));
     }
 
     /// Takes a newer version; an older one is ignored. `true` if it was taken.
     pub fn refresh(&self, version: ClientVersion) -> bool {
-        let mut held = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let newer = version > *held;
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let newer = version > held.version;
         if newer {
-            *held = version;
+            held.version = version;
         }
         newer
     }

@@ -99,6 +99,13 @@ impl Shared {
         });
     }
 
+    /// Whether delivery receipts show no ticks now: only with "silent delivery", until the account is shown as available
+    /// on this connection (05d §1).
+    pub fn is_silent(&self) -> bool {
+        let shown = self.state.borrow().is_ready() && *self.available.borrow();
+        self.config.silent_delivery && !shown
+    }
+
     /// Server time now, as far as known.
     pub fn server_ms(&self) -> UnixMillis {
         self.clock.wall_ms().saturating_add(self.offset.load(Ordering::Relaxed))

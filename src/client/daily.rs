@@ -6,12 +6,16 @@ use std::time::Duration;
 use crate::client::messaging::Messaging;
 use crate::client::send::token;
 use crate::clock::UnixMillis;
-use crate::store::{Limits, StoreError};
+use crate::store::{Limits, Pruned, Round, StoreError};
 
 const DAY: UnixMillis = 24 * 60 * 60 * 1000;
 
 /// After "ready" there is more urgent work.
 const FIRST: Duration = Duration::from_secs(60);
+
+/// Between two steps of cutting the store back, and between two looks while messages are coming in.
+const BETWEEN: Duration = Duration::from_millis(20);
+const BUSY: Duration = Duration::from_secs(1);
 
 /// When the last round was.
 const SETTING: &str = "daily.at";
@@ -54,8 +58,21 @@ impl Messaging {
         }
         let (now, server_s) = (self.ctx.clock.wall_ms(), self.ctx.server_ms() / 1000);
         self.ctx.store.write(move |tx| token::prune(tx, server_s)).await?;
-        let pruned = self.ctx.store.write(move |tx| tx.prune(now, &Limits::default())).await?;
+        let pruned = self.cut_back(now).await?;
         tracing::info!(?pruned, "the daily round is done");
         Ok(())
+    }
+
+    /// The store is cut back in steps: what comes and goes meanwhile is done between them, and first.
+    async fn cut_back(&self, now: UnixMillis) -> Result<Pruned, StoreError> {
+        let mut round = Round::default();
+        while !round.is_done() {
+            while self.waiting() > 0 {
+                self.ctx.clock.sleep(BUSY).await;
+            }
+            round = self.ctx.store.write(move |tx| tx.prune_step(round, now, &Limits::default())).await?;
+            self.ctx.clock.sleep(BETWEEN).await;
+        }
+        Ok(round.pruned)
     }
 }

@@ -16,6 +16,9 @@ pub enum ClientError {
     /// The account is linked: archive it before it is linked anew.
     #[error("the account is linked already; log out and archive it before linking anew")]
     Linked,
+    /// A pairing of this account is under way: one at a time.
+    #[error("the account is being linked already; finish or cancel that pairing first")]
+    Pairing,
     /// The account stands still, and the call does not change that.
     #[error("the account is stopped: {0}")]
     Stopped(Stop),

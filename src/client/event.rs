@@ -58,6 +58,13 @@ pub enum Event {
         /// From when on, Unix seconds.
         at: i64,
     },
+    /// The server sends what this program can't read, connection after connection: a newer version may be needed.
+    Incompatible {
+        /// What kind of fault.
+        kind: String,
+        /// When, Unix milliseconds.
+        at: UnixMillis,
+    },
     /// Somebody registers this number on another phone.
     NumberRegistration {
         /// The id of the notification.
@@ -138,6 +145,16 @@ pub enum Change {
         /// With this.
         text: String,
     },
+}
+
+impl Change {
+    /// The message that is changed.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        match self {
+            Self::Edit(target) | Self::Revoke(target) | Self::Reaction { target, .. } => target,
+        }
+    }
 }
 
 /// A message that another one is about.
@@ -281,6 +298,7 @@ impl Event {
             Self::Linked(_) => "linked",
             Self::Stopped { .. } => "stopped",
             Self::ClientExpires { .. } => "client_expires",
+            Self::Incompatible { .. } => "incompatible",
             Self::NumberRegistration { .. } => "number_registration",
             Self::Restriction(_) => "restriction",
             Self::Notice(_) => "notice",
@@ -334,6 +352,7 @@ impl Event {
             Self::Linked(linked) => format!("linked:{}", linked.jid),
             Self::Stopped { at, .. } => format!("stopped:{at}"),
             Self::ClientExpires { version, at } => format!("client_expires:{version}:{at}"),
+            Self::Incompatible { at, .. } => format!("incompatible:{at}"),
             Self::NumberRegistration { id } => format!("number_registration:{id}"),
             Self::Restriction(told) => {
                 let subject = told.subject.as_deref().unwrap_or_default();

@@ -18,6 +18,7 @@ use super::messaging::Messaging;
 use super::pairing::Pairing;
 use super::send::{Accepted, SendError, SendOptions, SendOutcome};
 use super::state::{State, Stop};
+use super::version;
 use crate::clock::Clock;
 use crate::proto::Message;
 use crate::stanza::judge::drift::Report;
@@ -70,17 +71,19 @@ impl Client {
             (None, true) => State::Offline,
             (None, false) => State::Unpaired,
         };
+        version::recall(&store, &config).await?;
         let ctx = Shared::new(config, store, clock, chance, state);
         ctx.questions.set_stopped(stopped.is_some());
         let (commands, orders) = mpsc::channel(COMMANDS);
         let messaging = Messaging::new(ctx.clone());
-        let work = Arc::clone(&messaging);
+        let (work, at_home) = (Arc::clone(&messaging), ctx.clone());
         let life = Life::new(ctx.clone(), Arc::clone(&messaging), orders, linked, stopped);
         tokio::spawn(async move {
             tokio::select! {
                 biased;
                 () = life.run() => {}
                 () = work.run() => {}
+                () = version::keep_fresh(&at_home) => {}
             }
         });
         Ok(Self { ctx, messaging, commands })

@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::client::context::{Context, StartupLine};
@@ -16,16 +17,16 @@ use crate::client::devices::own::Own;
 use crate::client::line::{Line, NotSent};
 use crate::client::once::Once;
 use crate::client::prekeys::{PrekeyError, Prekeys};
-use crate::client::receive::{self, AskAgain, BATCH, Effect, Env, Guards};
+use crate::client::receive::{self, AskAgain, BATCH, BATCH_BYTES, Effect, Env, Guards, Handler};
 use crate::client::send::Outbox;
 use crate::client::send::acks::{Acks, Waiter};
 use crate::client::send::token::Issue;
 use crate::client::state::State;
-use crate::stanza::ack::ServerAck;
+use crate::stanza::ack::{Answerable, Nack, ServerAck};
 use crate::stanza::receipt::Receipt;
 use crate::stanza::retry;
 use crate::store::StoreError;
-use crate::wire::{Jid, Node};
+use crate::wire::{Jid, Node, OwnedFrame};
 
 /// Stanzas that may wait for the receiving worker; more push back on the connection.
 const INCOMING: usize = 512;
@@ -73,6 +74,13 @@ const RESENDS: usize = 256;
 /// A user's LID is asked for at most this often because an ack says so (05a §12).
 const LEARN_GAP: Duration = Duration::from_secs(60);
 
+/// A stanza on its way to the receiving worker.
+struct Arrived {
+    /// The connection that brought it: once that is over the server delivers it again.
+    connection: u64,
+    frame: OwnedFrame,
+}
+
 /// See the module.
 pub(crate) struct Messaging {
     pub(crate) ctx: Context,
@@ -87,7 +95,14 @@ pub(crate) struct Messaging {
     /// Requests to send again that are being answered.
     pub(crate) answering: Once,
     guards: Guards,
-    incoming: mpsc::Sender<Node>,
+    handler: Handler,
+    incoming: mpsc::Sender<Arrived>,
+    /// Stanzas that were handed in and are not durable yet.
+    waiting: AtomicUsize,
+    /// Which connection this is, counted.
+    connection: AtomicU64,
+    /// An event began to wait for its message.
+    held: Notify,
     jobs: mpsc::Sender<Job>,
     resends: mpsc::Sender<retry::Received>,
     queues: tokio::sync::Mutex<Option<Queues>>,
@@ -101,7 +116,7 @@ pub(crate) struct Messaging {
 
 /// What the workers take from.
 struct Queues {
-    stanzas: mpsc::Receiver<Node>,
+    stanzas: mpsc::Receiver<Arrived>,
     jobs: mpsc::Receiver<Job>,
     resends: mpsc::Receiver<retry::Received>,
 }
@@ -109,6 +124,11 @@ struct Queues {
 impl Messaging {
     /// Of an open account.
     pub(crate) fn new(ctx: Context) -> Arc<Self> {
+        Self::handled_by(ctx, receive::handle)
+    }
+
+    /// As [`new`](Self::new), with what handles a received stanza.
+    pub(crate) fn handled_by(ctx: Context, handler: Handler) -> Arc<Self> {
         let line: Arc<dyn Line> = ctx.clone();
         let (store, clock, chance) = (ctx.store.clone(), ctx.clock, ctx.chance.clone());
         let (incoming, stanzas) = mpsc::channel(INCOMING);
@@ -125,7 +145,11 @@ impl Messaging {
             reaching: Once::default(),
             answering: Once::default(),
             guards: Guards::default(),
+            handler,
             incoming,
+            waiting: AtomicUsize::new(0),
+            connection: AtomicU64::new(0),
+            held: Notify::new(),
             jobs,
             resends,
             queues: tokio::sync::Mutex::new(Some(queues)),
@@ -145,6 +169,7 @@ impl Messaging {
             self.run_jobs(jobs),
             self.run_resends(resends),
             self.run_outbox(),
+            self.run_held(),
             self.run_limits()
         );
     }
@@ -155,14 +180,16 @@ impl Messaging {
     }
 
     /// Hands in a message, receipt or notification, in the order of arrival. Waits while too many are waiting.
-    pub(crate) async fn stanza(&self, node: Node) {
+    pub(crate) async fn frame(&self, frame: OwnedFrame) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let connection = self.connection.load(Ordering::Relaxed);
         // The worker ends only with the account.
-        let _ = self.incoming.send(node).await;
+        let _ = self.incoming.send(Arrived { connection, frame }).await;
     }
 
-    /// How many stanzas wait for the receiving worker.
+    /// How many stanzas are not durable yet.
     pub(crate) fn waiting(&self) -> usize {
-        INCOMING - self.incoming.capacity()
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Hands in an ack of the server.
@@ -173,8 +200,9 @@ impl Messaging {
         }
     }
 
-    /// The connection ended.
+    /// The connection ended: what of it still waits is dropped unread, and comes again.
     pub(crate) fn disconnected(&self) {
+        self.connection.fetch_add(1, Ordering::Relaxed);
         self.acks.disconnected();
         self.outbox.disconnected();
     }
@@ -214,30 +242,74 @@ impl Messaging {
         self.ctx.clock.sleep(Duration::from_secs(1)).await;
     }
 
-    async fn run_receiver(&self, mut stanzas: mpsc::Receiver<Node>) {
-        let mut batch = Vec::new();
-        while stanzas.recv_many(&mut batch, BATCH).await > 0 {
-            if let Err(error) = self.receive(std::mem::take(&mut batch)).await {
+    async fn run_receiver(&self, mut stanzas: mpsc::Receiver<Arrived>) {
+        let mut next = None;
+        loop {
+            let first = match next.take() {
+                Some(first) => first,
+                None => match stanzas.recv().await {
+                    Some(first) => first,
+                    None => return,
+                },
+            };
+            let mut batch = vec![first];
+            next = fill(&mut batch, &mut stanzas);
+            let taken = batch.len();
+            let connection = self.connection.load(Ordering::Relaxed);
+            let live = batch.into_iter().filter(|arrived| arrived.connection == connection);
+            if let Err(error) = self.receive(live.map(|arrived| arrived.frame).collect()).await {
                 self.store_failed(&error).await;
             }
+            self.waiting.fetch_sub(taken, Ordering::Relaxed);
         }
     }
 
-    /// One batch: one transaction, then the answers in order.
-    async fn receive(&self, stanzas: Vec<Node>) -> Result<(), StoreError> {
+    /// A batch is one transaction. A stanza on which we fail ourselves must not come again for ever: each of its batch
+    /// is then handled alone, and that one is refused.
+    async fn receive(&self, frames: Arc<[OwnedFrame]>) -> Result<(), StoreError> {
+        match self.receive_some(&frames, 0, frames.len()).await {
+            Err(StoreError::Panicked) => {}
+            result => return result,
+        }
+        for at in 0..frames.len() {
+            match self.receive_some(&frames, at, 1).await {
+                Err(StoreError::Panicked) => self.refuse(frames.get(at)).await?,
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn refuse(&self, frame: Option<&OwnedFrame>) -> Result<(), StoreError> {
+        let answer = frame.and_then(|frame| Answerable::of(frame.root()).ok().flatten());
+        let Some(answer) = answer else { return Ok(()) };
+        tracing::error!(id = answer.id(), "a stanza could not be handled and is refused");
+        let own = self.ctx.store.read(Own::load).await?;
+        // A connection that breaks here gets it again.
+        let _ = self.ctx.send_node(answer.nack(own.as_ref().map(|own| &own.pn), Nack::Unhandled)).await;
+        Ok(())
+    }
+
+    /// One transaction, then the answers in order.
+    async fn receive_some(
+        &self,
+        frames: &Arc<[OwnedFrame]>,
+        first: usize,
+        count: usize,
+    ) -> Result<(), StoreError> {
         let (now, server_s) = (self.ctx.clock.wall_ms(), self.ctx.server_ms() / 1000);
-        let (rng, guards, epochs) =
-            (self.ctx.chance.fork(), self.guards.clone(), self.devices.epochs.clone());
-        let stanzas = Arc::new(stanzas);
-        let batch = Arc::clone(&stanzas);
+        let (rng, guards, silent) = (self.ctx.chance.fork(), self.guards.clone(), self.ctx.is_silent());
+        let (handler, batch, epochs) = (self.handler, Arc::clone(frames), self.devices.epochs.clone());
         let (effects, unknown) = self
             .ctx
             .store
             .write(move |tx| {
                 let Some(own) = Own::load(tx)? else { return Ok((Vec::new(), Vec::new())) };
                 let (effects, unknown) = (Vec::new(), Vec::new());
-                let mut env = Env { own, now, server_s, rng, guards, epochs, effects, unknown };
-                receive::batch(tx, &mut env, &batch)?;
+                let mut env = Env { own, now, server_s, rng, guards, epochs, silent, effects, unknown };
+                for frame in batch.iter().skip(first).take(count) {
+                    handler(tx, &mut env, frame.root())?;
+                }
                 Ok::<_, StoreError>((env.effects, env.unknown))
             })
             .await?;
@@ -259,11 +331,37 @@ impl Messaging {
                 let _ = self.ctx.send_node(node).await;
             }
         }
-        for stanza in stanzas.iter() {
-            self.ctx.note_shape(stanza);
+        for frame in frames.iter().skip(first).take(count) {
+            self.ctx.note_shape(frame.root());
         }
         self.ctx.note_unknown(unknown);
         Ok(())
+    }
+
+    /// Events that wait for their message too long become events all the same.
+    async fn run_held(&self) {
+        loop {
+            let now = self.ctx.clock.wall_ms();
+            let next = match self.ctx.store.write(move |tx| receive::change::release_overdue(tx, now)).await {
+                Ok(next) => next,
+                Err(error) => {
+                    self.store_failed(&error).await;
+                    continue;
+                }
+            };
+            self.ctx.inbox.notify_waiters();
+            match next {
+                None => self.held.notified().await,
+                Some(at) => {
+                    let wait = u64::try_from(at.saturating_sub(now)).unwrap_or(0);
+                    tokio::select! {
+                        biased;
+                        () = self.held.notified() => {}
+                        () = self.ctx.clock.sleep(Duration::from_millis(wait)) => {}
+                    }
+                }
+            }
+        }
     }
 
     async fn effect(&self, effect: Effect) {
@@ -275,6 +373,7 @@ impl Messaging {
             Effect::OwnPhoneChanged => return self.stop_for_phone(),
             Effect::Outbox => return self.outbox.wake(),
             Effect::Limits => return self.limits_changed(),
+            Effect::Held => return self.held.notify_one(),
             Effect::Receipt(_) => return,
             Effect::Retry(again) => Job::AskAgain(again),
             Effect::Resend(asked) => {
@@ -431,6 +530,20 @@ impl Messaging {
         let _ = self.ctx.send_node(again.answer).await;
         Ok(())
     }
+}
+
+/// Adds what waits already, within the bounds of a batch; gives what is one too many.
+fn fill(batch: &mut Vec<Arrived>, stanzas: &mut mpsc::Receiver<Arrived>) -> Option<Arrived> {
+    let mut bytes: usize = batch.iter().map(|arrived| arrived.frame.size()).sum();
+    while batch.len() < BATCH {
+        let next = stanzas.try_recv().ok()?;
+        bytes += next.frame.size();
+        if bytes > BATCH_BYTES {
+            return Some(next);
+        }
+        batch.push(next);
+    }
+    None
 }
 
 fn prekey_result(result: Result<(), PrekeyError>) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@
 //! | `limits` | what the service and the account itself allow |
 //! | `net` | from an egress to decrypted frames |
 //! | `event`, `state`, `error` | what the application is told |
-//! | `config`, `profile`, `payload` | what a client is, and how it presents itself |
+//! | `config`, `profile`, `payload`, `version` | what a client is, and how it presents itself |
 //! | `recorder` | shapes and times of all stanzas, for a file |
 //! | `drift` | what the service sends that nobody has told us of |
 //! | `context`, `chance`, `properties`, `once` | what all parts share |
@@ -49,6 +49,7 @@ mod receive;
 mod recorder;
 pub mod send;
 pub mod state;
+pub mod version;
 
 pub use config::Config;
 pub use contacts::{CheckError, Registration};

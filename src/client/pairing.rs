@@ -69,6 +69,7 @@ impl From<CannotPair> for ClientError {
     fn from(why: CannotPair) -> Self {
         match why {
             CannotPair::Linked => Self::Linked,
+            CannotPair::Pairing => Self::Pairing,
             CannotPair::Stopped(stop) => Self::Stopped(stop),
         }
     }

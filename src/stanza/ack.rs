@@ -153,6 +153,18 @@ impl Answerable {
     }
 }
 
+/// The refusal of a top-level stanza of unknown kind; `None` without id and sender: it can't be answered.
+#[must_use]
+pub fn unrecognized<'n>(stanza: impl Element<'n>) -> Option<Node> {
+    let id = stanza.text("id").filter(|id| !id.is_empty())?.into_owned();
+    let ack = Node::new("ack")
+        .attr("id", id)
+        .attr("class", stanza.name().to_owned())
+        .opt_attr("type", stanza.text("type").map(|kind| kind.into_owned()))
+        .attr("to", stanza.address("from")?);
+    Some(ack.attr("error", Nack::UnrecognizedStanza as u16))
+}
+
 fn notification_form<'n>(stanza: impl Element<'n>) -> NotificationForm {
     let kind = stanza.text("type").unwrap_or_default();
     let identity = stanza.child("identity").is_some();

@@ -15,7 +15,7 @@ pub const MAX_DEPTH: usize = 128;
 pub const MAX_NODES: usize = 1_048_576;
 
 /// The bit of the flag byte that says "compressed".
-const COMPRESSED: u8 = 0x02;
+pub(super) const COMPRESSED: u8 = 0x02;
 
 /// A frame that holds a node, and what was odd about it.
 #[derive(Debug, Clone, Copy)]

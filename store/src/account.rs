@@ -152,14 +152,21 @@ pub enum Flag {
     ServerHasNoPrekeys,
     /// A fresh link that has not synced its critical app state yet.
     InitialSyncNeeded,
-    /// Restored from a backup, and nothing was sent since (04 S8).
+    /// Restored from a backup: nothing may be sent before that is settled (04 S8).
     Restored,
     /// Sends read receipts as `read-self`, since the user has switched them off.
     ReadReceiptsOff,
     /// The account's last owner did not close it; cleared by whoever has acted on it (05a §5.1: key digest).
     UncleanStop,
+    /// What the server holds of our keys is to be compared, since the store may be older than what it has sent.
+    KeysUnchecked,
 }
-numbered! { Flag { ServerHasNoPrekeys = 1, InitialSyncNeeded = 2, Restored = 3, ReadReceiptsOff = 4, UncleanStop = 5, } }
+numbered! {
+    Flag {
+        ServerHasNoPrekeys = 1, InitialSyncNeeded = 2, Restored = 3, ReadReceiptsOff = 4, UncleanStop = 5,
+        KeysUnchecked = 6,
+    }
+}
 
 const KEYS: &[u8] = b"keys";
 const ADV_SECRET: &[u8] = b"adv_secret";
@@ -283,6 +290,14 @@ impl Tx<'_> {
     /// The engine's.
     pub fn set_push_name(&mut self, name: &str) -> Result<()> {
         self.store(Table::Account, PUSH_NAME, &name.to_owned())
+    }
+
+    /// There is no name any more: it came with a link that did not come about.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn forget_push_name(&mut self) -> Result<()> {
+        self.remove(Table::Account, PUSH_NAME).map(drop)
     }
 
     /// The server's last routing bytes (01 §15).

@@ -62,68 +62,148 @@ pub struct Pruned {
 }
 
 impl Pruned {
-    /// Whether anything was removed: another round may find more.
+    /// Whether anything was removed.
     #[must_use]
     pub fn any(&self) -> bool {
         *self != Self::default()
     }
 }
 
-/// Rows in memory at a time.
+/// Rows looked at in one transaction.
 const PAGE: usize = 256;
 
+/// A round of pruning under way, cut into steps so that no transaction is long: what is received and sent meanwhile
+/// goes in between.
+#[derive(Debug, Clone, Default)]
+pub struct Round {
+    stage: Stage,
+    /// The last row that was looked at.
+    after: Option<Vec<u8>>,
+    /// Rows of the outbox that are newer than that; `None` before the first.
+    newer: Option<usize>,
+    /// What was removed so far.
+    pub pruned: Pruned,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    SeenMessages,
+    SeenHashes,
+    Secrets,
+    Inbox,
+    Outbox,
+    Placeholders,
+    Asked,
+    Recreations,
+    Done,
+}
+
+impl Stage {
+    fn next(self) -> Self {
+        match self {
+            Self::SeenMessages => Self::SeenHashes,
+            Self::SeenHashes => Self::Secrets,
+            Self::Secrets => Self::Inbox,
+            Self::Inbox => Self::Outbox,
+            Self::Outbox => Self::Placeholders,
+            Self::Placeholders => Self::Asked,
+            Self::Asked => Self::Recreations,
+            Self::Recreations | Self::Done => Self::Done,
+        }
+    }
+}
+
+impl Round {
+    /// Nothing is left to look at.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+}
+
 impl Tx<'_> {
-    /// Removes what is older than `limits` say.
+    /// Removes what is older than `limits` say, in this one transaction.
     ///
     /// # Errors
     /// The engine's.
     pub fn prune(&mut self, now: UnixMillis, limits: &Limits) -> Result<Pruned> {
-        let seen_before = now.saturating_sub(limits.seen);
-        let mut pruned = Pruned::default();
-        let held = self.held_signed_prekeys()?;
-        let replayable = |row: &Seen| row.signed_prekey.is_some_and(|id| held.contains(&id));
-        for table in [Table::SeenMessages, Table::SeenHashes] {
-            pruned.seen += self.prune_table::<Seen>(table, IfCorrupt::Delete, |row| {
-                row.at < seen_before && !replayable(row)
-            })?;
+        let mut round = Round::default();
+        while !round.is_done() {
+            round = self.prune_step(round, now, limits)?;
         }
-        pruned.secrets =
-            self.prune_table::<MessageSecret>(Table::MessageSecrets, IfCorrupt::Delete, |row| {
-                let kept = match row.of {
-                    SecretOf::Message => limits.secrets,
-                    SecretOf::PollOrEvent => limits.poll_secrets,
-                };
-                row.at < now.saturating_sub(kept)
-            })?;
-        pruned.events = self.prune_inbox(seen_before)?;
-        pruned.outgoing = self.prune_outbox(
-            now.saturating_sub(limits.plaintext),
-            now.saturating_sub(limits.outgoing),
-            limits.plaintexts_least,
-            limits.plaintexts_most,
-        )?;
-        pruned.retries = self.prune_retries(now.saturating_sub(limits.retries))?;
-        Ok(pruned)
+        Ok(round.pruned)
     }
 
-    /// Removes the rows of a table that are `old`, a page at a time.
-    pub(crate) fn prune_table<T: Field>(
+    /// The next step of a round: a bounded number of rows. Begin with [`Round::default`].
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn prune_step(&mut self, round: Round, now: UnixMillis, limits: &Limits) -> Result<Round> {
+        let Round { stage, mut after, mut newer, mut pruned } = round;
+        let seen_before = now.saturating_sub(limits.seen);
+        let retries_before = now.saturating_sub(limits.retries);
+        match stage {
+            Stage::SeenMessages => {
+                pruned.seen += self.prune_seen(Table::SeenMessages, &mut after, seen_before)?;
+            }
+            Stage::SeenHashes => {
+                pruned.seen += self.prune_seen(Table::SeenHashes, &mut after, seen_before)?;
+            }
+            Stage::Secrets => pruned.secrets += self.prune_secrets(&mut after, now, limits)?,
+            Stage::Inbox => pruned.events += self.prune_inbox(&mut after, seen_before)?,
+            Stage::Outbox => {
+                pruned.outgoing += self.prune_outbox(&mut after, &mut newer, now, limits)?;
+            }
+            Stage::Placeholders => {
+                pruned.retries += self.prune_placeholders(&mut after, retries_before)?;
+            }
+            Stage::Asked => pruned.retries += self.prune_asked(&mut after, retries_before)?,
+            Stage::Recreations => pruned.retries += self.prune_recreations(&mut after, retries_before)?,
+            Stage::Done => {}
+        }
+        let stage = if after.is_none() { stage.next() } else { stage };
+        Ok(Round { stage, after, newer, pruned })
+    }
+
+    fn prune_seen(&mut self, table: Table, after: &mut Option<Vec<u8>>, before: UnixMillis) -> Result<u64> {
+        let held = self.held_signed_prekeys()?;
+        let replayable = |row: &Seen| row.signed_prekey.is_some_and(|id| held.contains(&id));
+        self.prune_page(table, IfCorrupt::Delete, after, |row: &Seen| row.at < before && !replayable(row))
+    }
+
+    fn prune_secrets(
+        &mut self,
+        after: &mut Option<Vec<u8>>,
+        now: UnixMillis,
+        limits: &Limits,
+    ) -> Result<u64> {
+        self.prune_page(Table::MessageSecrets, IfCorrupt::Delete, after, |row: &MessageSecret| {
+            let kept = match row.of {
+                SecretOf::Message => limits.secrets,
+                SecretOf::PollOrEvent => limits.poll_secrets,
+            };
+            row.at < now.saturating_sub(kept)
+        })
+    }
+
+    /// Removes the rows of a table's next page that are `old`. `after` moves on, and is `None` behind the last page.
+    pub(crate) fn prune_page<T: Field>(
         &mut self,
         table: Table,
         if_corrupt: IfCorrupt,
+        after: &mut Option<Vec<u8>>,
         mut old: impl FnMut(&T) -> bool,
     ) -> Result<u64> {
+        let range = after.take().map_or_else(Range::all, Range::after);
+        let rows = self.scan_records::<T>(table, &range, PAGE, if_corrupt)?;
         let mut gone = 0;
-        let mut range = Range::all();
-        loop {
-            let rows = self.scan_records::<T>(table, &range, PAGE, if_corrupt)?;
-            let Some((last, _)) = rows.last() else { return Ok(gone) };
-            range = Range::after(last.clone());
-            for (key, row) in &rows {
-                if old(row) {
-                    gone += u64::from(self.remove(table, key)?);
-                }
+        for (key, row) in &rows {
+            if old(row) {
+                gone += u64::from(self.remove(table, key)?);
             }
         }
+        *after = rows.into_iter().next_back().map(|(key, _)| key);
+        Ok(gone)
     }
 }

@@ -93,6 +93,8 @@ record! {
         pub at: UnixMillis,
         /// The row stays as long as this signed prekey is held: the ciphertext could be replayed until then.
         pub signed_prekey: Option<u32>,
+        /// The server's time of the message, Unix seconds, where it is one whose content was obtained.
+        pub sent: Option<i64>,
     }
 }
 
@@ -213,12 +215,18 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// Notes that the content of a message was obtained: another delivery of it is a duplicate.
+    /// Notes that the content of a message was obtained: another delivery of it is a duplicate. `sent`: the server's
+    /// time of it, Unix seconds.
     ///
     /// # Errors
     /// The engine's.
-    pub fn mark_message_seen(&mut self, message: &MessageKey, now: UnixMillis) -> Result<()> {
-        let seen = Seen { message: message.clone(), at: now, signed_prekey: None };
+    pub fn mark_message_seen(
+        &mut self,
+        message: &MessageKey,
+        sent: Option<i64>,
+        now: UnixMillis,
+    ) -> Result<()> {
+        let seen = Seen { message: message.clone(), at: now, signed_prekey: None, sent };
         self.store(Table::SeenMessages, &message.bytes(), &seen)
     }
 
@@ -235,7 +243,8 @@ impl Tx<'_> {
     /// # Errors
     /// The engine's.
     pub fn mark_hash_seen(&mut self, hash: &[u8; 32], message: &MessageKey, now: UnixMillis) -> Result<()> {
-        self.store(Table::SeenHashes, hash, &Seen { message: message.clone(), at: now, signed_prekey: None })
+        let seen = Seen { message: message.clone(), at: now, signed_prekey: None, sent: None };
+        self.store(Table::SeenHashes, hash, &seen)
     }
 
     /// As [`Tx::mark_hash_seen`], for a `pkmsg` without one-time prekey: once its session is gone only this row keeps
@@ -250,7 +259,7 @@ impl Tx<'_> {
         signed_prekey: u32,
         now: UnixMillis,
     ) -> Result<()> {
-        let seen = Seen { message: message.clone(), at: now, signed_prekey: Some(signed_prekey) };
+        let seen = Seen { message: message.clone(), at: now, signed_prekey: Some(signed_prekey), sent: None };
         self.store(Table::SeenHashes, hash, &seen)
     }
 
@@ -287,11 +296,23 @@ impl Tx<'_> {
         self.store(Table::MessageSecrets, &message.bytes(), &row)
     }
 
-    /// Deletes events acknowledged before `before`; their ids are forgotten.
-    pub(crate) fn prune_inbox(&mut self, before: UnixMillis) -> Result<u64> {
+    /// Takes an event back that nobody was told of: what it says did not come about. `false` if there is no such event.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn withdraw_event(&mut self, event_id: &str) -> Result<bool> {
+        let id = Key::new().text(event_id).bytes();
+        let Some(seq) = self.index(Table::InboxIds, &id)? else { return Ok(false) };
+        self.remove(Table::InboxIds, &id)?;
+        self.remove(Table::InboxOpen, &seq_key(seq))?;
+        self.remove(Table::Inbox, &seq_key(seq))
+    }
+
+    /// Deletes events of a page that were acknowledged before `before`; their ids are forgotten.
+    pub(crate) fn prune_inbox(&mut self, after: &mut Option<Vec<u8>>, before: UnixMillis) -> Result<u64> {
         let old = |event: &Event| event.acknowledged_at.is_some_and(|at| at < before);
         let mut ids = Vec::new();
-        let gone = self.prune_table::<Event>(Table::Inbox, IfCorrupt::Quarantine, |event| {
+        let gone = self.prune_page::<Event>(Table::Inbox, IfCorrupt::Quarantine, after, |event| {
             let old = old(event);
             if old {
                 ids.push(event.event_id.clone());

@@ -6,6 +6,7 @@
 use crate::UnixMillis;
 use crate::codec::{numbered, record};
 use crate::error::{Result, StoreError};
+use crate::housekeeping::Limits;
 use crate::rows::{Key, KeyParts, Order, Range, Table, number_of};
 use crate::secret::SecretBytes;
 use crate::store::{IfCorrupt, Tx};
@@ -371,48 +372,57 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// Finished rows lose their plaintext and targets when they are older than `before`, or more than `most` newer
-    /// ones exist; the newest `least` are always kept. Their keys and ids stay until `forget_before`.
+    /// Finished rows of a page lose their plaintext and targets when they are older than the limits say, or more newer
+    /// ones exist than are kept; the newest are always kept. Their keys and ids stay longer. `newer`: how many rows are
+    /// newer than `after`. Oldest first and in steps, so that a large table is never in memory as a whole.
     pub(crate) fn prune_outbox(
         &mut self,
-        before: UnixMillis,
-        forget_before: UnixMillis,
-        least: usize,
-        most: usize,
+        after: &mut Option<Vec<u8>>,
+        newer: &mut Option<usize>,
+        now: UnixMillis,
+        limits: &Limits,
     ) -> Result<u64> {
-        let total = usize::try_from(self.count(Table::Outbox, &Range::all())?).unwrap_or(usize::MAX);
-        let mut newer = total;
+        let before = now.saturating_sub(limits.plaintext);
+        let forget_before = now.saturating_sub(limits.outgoing);
+        let mut left = match *newer {
+            Some(left) => left,
+            None => usize::try_from(self.count(Table::Outbox, &Range::all())?).unwrap_or(usize::MAX),
+        };
+        let range = after.take().map_or_else(Range::all, Range::after);
+        let rows = self.scan_records::<Outgoing>(Table::Outbox, &range, 256, IfCorrupt::Quarantine)?;
         let mut changed = 0;
-        let mut range = Range::all();
-        // Oldest first and in steps, so that a large table is never in memory as a whole.
-        loop {
-            let rows = self.scan_records::<Outgoing>(Table::Outbox, &range, 256, IfCorrupt::Quarantine)?;
-            let Some((last, _)) = rows.last() else { return Ok(changed) };
-            range = Range::after(last.clone());
-            for (key, mut row) in rows {
-                newer = newer.saturating_sub(1);
-                if newer < least {
-                    return Ok(changed);
-                }
-                let old = row.created_at < before || newer >= most;
-                if row.state.is_open() || !old {
-                    continue;
-                }
-                if row.created_at < forget_before {
-                    self.remove(Table::OutboxKeys, &Key::new().text(&row.key).bytes())?;
-                    self.remove(Table::OutboxMessages, &message_key(&row.chat, &row.message_id))?;
-                    self.forget_targets(&row)?;
-                    self.remove(Table::Outbox, &key)?;
-                    changed += 1;
-                } else if !row.plaintext.is_empty() || row.stanza.is_some() {
-                    row.plaintext = SecretBytes::default();
-                    row.stanza = None;
-                    self.forget_targets(&row)?;
-                    self.put_outgoing(&row)?;
-                    changed += 1;
-                }
+        for (key, row) in rows {
+            left = left.saturating_sub(1);
+            if left < limits.plaintexts_least {
+                *after = None;
+                return Ok(changed);
+            }
+            *after = Some(key.clone());
+            let old = row.created_at < before || left >= limits.plaintexts_most;
+            if !row.state.is_open() && old {
+                changed += u64::from(self.forget_outgoing(&key, row, forget_before)?);
             }
         }
+        *newer = Some(left);
+        Ok(changed)
+    }
+
+    fn forget_outgoing(&mut self, key: &[u8], mut row: Outgoing, forget_before: UnixMillis) -> Result<bool> {
+        if row.created_at < forget_before {
+            self.remove(Table::OutboxKeys, &Key::new().text(&row.key).bytes())?;
+            self.remove(Table::OutboxMessages, &message_key(&row.chat, &row.message_id))?;
+            self.forget_targets(&row)?;
+            self.remove(Table::Outbox, key)?;
+            return Ok(true);
+        }
+        if row.plaintext.is_empty() && row.stanza.is_none() {
+            return Ok(false);
+        }
+        row.plaintext = SecretBytes::default();
+        row.stanza = None;
+        self.forget_targets(&row)?;
+        self.put_outgoing(&row)?;
+        Ok(true)
     }
 
     fn forget_targets(&mut self, row: &Outgoing) -> Result<()> {

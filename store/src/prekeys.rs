@@ -241,6 +241,17 @@ impl Tx<'_> {
         Ok(self.roles()?.last.map_or(1, following))
     }
 
+    /// Moves the next signed prekey id on by `by` (a restored store: 04 S8).
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn skip_signed_prekey_ids(&mut self, by: u32) -> Result<()> {
+        let mut roles = self.roles()?;
+        let zero_based = (u64::from(roles.last.unwrap_or(1)) - 1 + u64::from(by)) % u64::from(LAST_ID);
+        roles.last = Some(u32::try_from(zero_based + 1).unwrap_or(1));
+        self.store(Table::Account, ROLES, &roles)
+    }
+
     /// A signed prekey by id: current, staged or previous (a message may name any of them).
     ///
     /// # Errors

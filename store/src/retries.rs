@@ -113,14 +113,28 @@ impl Tx<'_> {
         self.store(Table::Recreations, &Key::new().text(device).bytes(), &now)
     }
 
-    pub(crate) fn prune_retries(&mut self, before: UnixMillis) -> Result<u64> {
-        let placeholders =
-            self.prune_table::<Placeholder>(Table::Placeholders, IfCorrupt::Quarantine, |row| {
-                row.created_at < before
-            })?;
-        let asked =
-            self.prune_table::<AskedRetry>(Table::AskedRetries, IfCorrupt::Delete, |row| row.at < before)?;
-        let made = self.prune_table::<i64>(Table::Recreations, IfCorrupt::Delete, |at| *at < before)?;
-        Ok(placeholders + asked + made)
+    /// Removes old placeholders of a page.
+    pub(crate) fn prune_placeholders(
+        &mut self,
+        after: &mut Option<Vec<u8>>,
+        before: UnixMillis,
+    ) -> Result<u64> {
+        let old = |row: &Placeholder| row.created_at < before;
+        self.prune_page(Table::Placeholders, IfCorrupt::Quarantine, after, old)
+    }
+
+    /// Removes old requests of a page.
+    pub(crate) fn prune_asked(&mut self, after: &mut Option<Vec<u8>>, before: UnixMillis) -> Result<u64> {
+        let old = |row: &AskedRetry| row.at < before;
+        self.prune_page(Table::AskedRetries, IfCorrupt::Delete, after, old)
+    }
+
+    /// Removes old times of sessions made anew, of a page.
+    pub(crate) fn prune_recreations(
+        &mut self,
+        after: &mut Option<Vec<u8>>,
+        before: UnixMillis,
+    ) -> Result<u64> {
+        self.prune_page(Table::Recreations, IfCorrupt::Delete, after, |at: &UnixMillis| *at < before)
     }
 }

@@ -45,11 +45,12 @@ pub enum Table {
     Missed = 34,
     ChatTimers = 35,
     Chats = 36,
+    Held = 37,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Account,
         Self::Prekeys,
         Self::SignedPrekeys,
@@ -86,6 +87,7 @@ impl Table {
         Self::Missed,
         Self::ChatTimers,
         Self::Chats,
+        Self::Held,
     ];
 
     /// Its name in an engine that names tables.
@@ -128,6 +130,7 @@ impl Table {
             Self::Missed => "missed",
             Self::ChatTimers => "chat_timers",
             Self::Chats => "chats",
+            Self::Held => "held",
         }
     }
 }

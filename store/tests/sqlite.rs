@@ -232,11 +232,13 @@ async fn a_file_of_schema_1_keeps_its_rows_and_gets_the_new_tables() {
     store.write(|tx| tx.put_session("b", b"x")).await.unwrap();
     store.close().await.unwrap();
     let old = rusqlite::Connection::open(file(folder.path())).unwrap();
-    old.execute_batch("DROP TABLE missed; DROP TABLE chat_timers; PRAGMA user_version = 1;").unwrap();
+    old.execute_batch("DROP TABLE missed; DROP TABLE chat_timers; DROP TABLE chats; DROP TABLE held; PRAGMA user_version = 1;")
+        .unwrap();
     old.close().unwrap();
     let store = open.open(&id("alice"), NOW).unwrap();
     let timer = palomar_store::ChatTimer { seconds: 5, set_at: 1 };
     assert!(store.write(move |tx| tx.set_chat_timer("c", timer)).await.unwrap());
+    assert_eq!(store.read(|tx| tx.held_count()).await.unwrap(), 0);
     assert!(store.read(|tx| tx.has_session("b")).await.unwrap());
 }
 

@@ -13,6 +13,7 @@ mod linking;
 mod pairing;
 mod phone;
 mod restrictions;
+mod server;
 mod strict_reader;
 mod talk;
 mod transport;

@@ -1,11 +1,19 @@
 //! Linking (protocol 02 §16).
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use palomar::client::config::VersionCell;
+use palomar::client::net::{ByteStream, Dialer, Dialling};
 use palomar::client::pair::CodeError;
+use palomar::client::payload::ClientVersion;
 use palomar::client::{ClientError, PairEvent, State, Stop};
 use palomar::sim::Corrupt;
 use palomar::wire::{Jid, Node};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::world::{ANNA, BERT, World, within};
 
@@ -282,4 +290,132 @@ async fn a_pair_success_after_pairing_is_refused_and_the_store_stays() {
     assert_eq!(answer.node.find("error").unwrap().u64("code"), Some(500));
     let after = device.store.read(|tx| tx.link()).await.unwrap().unwrap();
     assert_eq!((before.pn, before.account), (after.pn, after.account));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_pairing_of_one_account_at_once_is_a_local_error_and_the_first_goes_on() {
+    let world = World::new().await;
+    let device = world.device(1).await;
+    let (mut pairing, code) = shown(&world, &device).await;
+    assert!(matches!(device.client.pair().await, Err(ClientError::Pairing)));
+    world.sim.admin().scan_qr(ANNA, &code).await.unwrap();
+    assert!(matches!(within(pairing.next()).await, Some(PairEvent::PairSuccess { .. })));
+    within(device.client.ready()).await.unwrap();
+    assert!(matches!(device.client.pair().await, Err(ClientError::Linked)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_does_not_come_about_names_an_old_version_as_the_first_suspect() {
+    let world = World::new().await;
+    let version = ClientVersion([2, 3000, 1_033_287_297]);
+    let device = world.device_with(1, |config| config.version = VersionCell::new(version)).await;
+    let mut pairing = device.client.pair().await.unwrap();
+    let mut last = None;
+    while let Some(event) = within(pairing.next()).await {
+        last = Some(event);
+    }
+    let Some(PairEvent::Closed { reason }) = last else { panic!("{last:?}") };
+    assert!(reason.contains("2.3000.1033287297 is 176 days old"), "{reason}");
+}
+
+/// What becomes of everything that is written from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Writes {
+    Pass,
+    Fail,
+    Hang,
+}
+
+/// A dialler whose streams can be cut while they are in use.
+struct Cut(Arc<dyn Dialer>, Arc<AtomicU8>);
+
+impl Dialer for Cut {
+    fn dial<'a>(&'a self, host: &'a str, port: u16) -> Dialling<'a> {
+        Box::pin(async move { Ok(Box::new(CutStream(self.0.dial(host, port).await?, self.1.clone())) as _) })
+    }
+}
+
+struct CutStream(Box<dyn ByteStream>, Arc<AtomicU8>);
+
+impl AsyncRead for CutStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for CutStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        match self.1.load(Ordering::Relaxed) {
+            now if now == Writes::Fail as u8 => Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
+            now if now == Writes::Hang as u8 => Poll::Pending,
+            _ => Pin::new(&mut self.0).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pairing_whose_reply_cannot_be_written_leaves_the_store_unpaired_and_says_nothing_of_a_link() {
+    let world = World::new().await;
+    let writes = Arc::new(AtomicU8::new(Writes::Pass as u8));
+    let cut = Arc::clone(&writes);
+    let device =
+        world.device_with(1, |config| config.egress = Arc::new(Cut(Arc::clone(&config.egress), cut))).await;
+    let (mut pairing, code) = shown(&world, &device).await;
+    writes.store(Writes::Fail as u8, Ordering::Relaxed);
+    world.sim.admin().scan_qr(ANNA, &code).await.ok();
+    while let Some(event) = within(pairing.next()).await {
+        assert!(!matches!(event, PairEvent::PairSuccess { .. }));
+    }
+    let (link, phone) = device
+        .store
+        .read(|tx| Ok::<_, palomar::store::StoreError>((tx.link()?, tx.identity_addresses("")?)))
+        .await
+        .unwrap();
+    assert!(link.is_none() && phone.is_empty(), "never half: {phone:?}");
+    assert_eq!(device.open_events("linked").await, 0);
+    // And the next try works.
+    writes.store(Writes::Pass as u8, Ordering::Relaxed);
+    world.link(&device, ANNA).await;
+    within(device.client.ready()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_between_the_stored_link_and_its_reply_ends_in_a_401_and_never_in_half_a_link() {
+    let world = World::new().await;
+    let writes = Arc::new(AtomicU8::new(Writes::Pass as u8));
+    let cut = Arc::clone(&writes);
+    let mut device =
+        world.device_with(1, |config| config.egress = Arc::new(Cut(Arc::clone(&config.egress), cut))).await;
+    let (pairing, code) = shown(&world, &device).await;
+    writes.store(Writes::Hang as u8, Ordering::Relaxed);
+    let scan = tokio::spawn({
+        let sim = Arc::clone(&world.sim);
+        async move { sim.admin().scan_qr(ANNA, &code).await.is_ok() }
+    });
+    while device.store.read(|tx| tx.link()).await.unwrap().is_none() {
+        world.clock.sleep(Duration::from_millis(10)).await;
+    }
+    // The process is gone before the reply left.
+    drop(pairing);
+    world.restart(&mut device).await;
+    assert!(!scan.await.unwrap(), "the phone hears nothing of a link");
+    device.client.connect().await.unwrap();
+    assert!(matches!(device.stops().await, Stop::LoggedOut { .. }));
 }

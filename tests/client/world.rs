@@ -67,9 +67,14 @@ impl World {
     }
 
     pub async fn device(&self, source: u8) -> Device {
+        self.device_with(source, |_| ()).await
+    }
+
+    /// As [`device`](Self::device), with another configuration.
+    pub async fn device_with(&self, source: u8, change: impl FnOnce(&mut Config)) -> Device {
         let id: AccountId = format!("account{source}").parse().unwrap();
         let store = self.accounts.create(&id, START).unwrap();
-        let client = self.open(&store, source, 0).await;
+        let client = self.open(&store, source, 0, change).await;
         Device { client, store, source, restarts: 0 }
     }
 
@@ -77,7 +82,7 @@ impl World {
     pub async fn device_failing(&self, source: u8, plan: &Arc<Plan>) -> Device {
         let id: AccountId = format!("account{source}").parse().unwrap();
         let store = faulty(&self.accounts.create(&id, START).unwrap(), plan);
-        let client = self.open(&store, source, 0).await;
+        let client = self.open(&store, source, 0, |_| ()).await;
         Device { client, store, source, restarts: 0 }
     }
 
@@ -89,14 +94,22 @@ impl World {
         self.accounts.archive(&id, START).unwrap();
         device.store = self.accounts.create(&id, START).unwrap();
         device.restarts += 1;
-        device.client = self.open(&device.store, device.source, device.restarts).await;
+        device.client = self.open(&device.store, device.source, device.restarts, |_| ()).await;
     }
 
-    async fn open(&self, store: &Store, source: u8, restarts: u32) -> Client {
+    async fn open(
+        &self,
+        store: &Store,
+        source: u8,
+        restarts: u32,
+        change: impl FnOnce(&mut Config),
+    ) -> Client {
         let address = "ws://sim.test/ws/chat".parse().unwrap();
         let endpoint = Endpoint::at(address, self.sim.root_key(), Tls::new(None).unwrap());
         let dialer = ToSim::new(&self.sim, &format!("10.0.0.{source}"));
-        let config = Config { drift: Some(self.drift.clone()), ..Config::new(endpoint, Arc::new(dialer)) };
+        let mut config =
+            Config { drift: Some(self.drift.clone()), ..Config::new(endpoint, Arc::new(dialer)) };
+        change(&mut config);
         // No process ever sees the random numbers of another one.
         let mut seed = [source; 32];
         seed[..4].copy_from_slice(&restarts.to_le_bytes());
@@ -105,9 +118,14 @@ impl World {
 
     /// The client's process ends and starts anew on the same store.
     pub async fn restart(&self, device: &mut Device) {
+        self.restart_with(device, |_| ()).await;
+    }
+
+    /// As [`restart`](Self::restart), with another configuration.
+    pub async fn restart_with(&self, device: &mut Device, change: impl FnOnce(&mut Config)) {
         device.client.close().await.unwrap();
         device.restarts += 1;
-        device.client = self.open(&device.store, device.source, device.restarts).await;
+        device.client = self.open(&device.store, device.source, device.restarts, change).await;
     }
 
     /// A linked device that is ready.

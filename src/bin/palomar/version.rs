@@ -1,23 +1,10 @@
 //! How old the web client's version in use is (protocol 01 §13): an old one links no more, later logs in no more.
 
 use palomar::client::payload::ClientVersion;
+use palomar::client::version::{OLD_DAYS, age};
 
 use crate::exit::{Exit, Failure};
 
-/// Revisions and the day they appeared, days since the Unix epoch.
-const KNOWN: [(u32, i64); 7] = [
-    (1_021_018_791, 20_166),
-    (1_025_473_630, 20_304),
-    (1_030_403_648, 20_423),
-    (1_033_287_297, 20_495),
-    (1_037_076_227, 20_553),
-    (1_040_847_988, 20_608),
-    (1_045_649_367, 20_685),
-];
-/// How much the revision grows a day, beyond what is known.
-const PER_DAY: i64 = 50_000;
-/// From here on a version is said to be old.
-const OLD_DAYS: i64 = 60;
 /// From here on no phone is linked with it unless forced: 12 weeks. About then linking begins to fail on the phone
 /// although everything looks well here.
 const LINK_DAYS: i64 = 84;
@@ -40,8 +27,7 @@ pub enum Age {
 impl Age {
     /// At `now` (Unix seconds).
     pub fn of(version: ClientVersion, now: i64) -> Self {
-        let ClientVersion([_, _, revision]) = version;
-        match now.div_euclid(86_400) - day(revision) {
+        match age(version, now) {
             days if days > LINK_DAYS => Self::TooOldToLink(days),
             days if days > OLD_DAYS => Self::Old(days),
             days => Self::Fresh(days),
@@ -66,40 +52,9 @@ pub fn may_link(version: ClientVersion, now: i64) -> Result<(), Failure> {
     Err(Failure::new(Exit::Refused, what).next(format!("{WHERE_FROM}; --force-version links all the same")))
 }
 
-/// The day a revision appeared, interpolated.
-fn day(revision: u32) -> i64 {
-    let revision = i64::from(revision);
-    let known = KNOWN.map(|(revision, day)| (i64::from(revision), day));
-    let between = known.windows(2).find_map(|pair| match pair {
-        [(low, from), (high, to)] if (*low..=*high).contains(&revision) => {
-            Some(from + (to - from) * (revision - low) / (high - low))
-        }
-        _ => None,
-    });
-    let [(first, first_day), .., (last, last_day)] = known;
-    between.unwrap_or_else(|| {
-        if revision < first {
-            first_day - (first - revision) / PER_DAY
-        } else {
-            last_day + (revision - last) / PER_DAY
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_age_of_a_version_is_interpolated_between_known_ones() {
-        let at = |revision, day: i64| Age::of(ClientVersion([2, 3000, revision]), day * 86_400).days();
-        for (revision, day) in KNOWN {
-            assert_eq!(at(revision, day + 5), 5);
-        }
-        assert_eq!(at((1_025_473_630 + 1_030_403_648) / 2, 20_423), 60);
-        assert_eq!(at(1_045_649_367 + 500_000, 20_695), 0);
-        assert!(at(1_000_000_000, 20_166) > 300);
-    }
 
     #[test]
     fn no_phone_is_linked_with_a_version_older_than_twelve_weeks() {

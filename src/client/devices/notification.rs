@@ -9,7 +9,7 @@ use crate::stanza::devices::{Change, Delta, Notification, apply, apply_change, p
 use crate::stanza::phash::contact_hash;
 use crate::stanza::usync::Devices;
 use crate::store::{DeviceList, StoreError, Tx};
-use crate::wire::{Jid, Node};
+use crate::wire::{Jid, NodeRef};
 
 /// Whether a notification could be used; if not it is answered with nack 487.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) fn devices(
     tx: &mut Tx<'_>,
     own: &Own,
     epochs: &Epochs,
-    node: &Node,
+    node: NodeRef<'_>,
     now: UnixMillis,
 ) -> Result<Taken, StoreError> {
     let Some(from) = node.jid("from").filter(Jid::is_user) else { return Ok(Taken::Unreadable) };
@@ -114,7 +114,7 @@ pub(crate) fn own_devices(
     tx: &mut Tx<'_>,
     own: &Own,
     epochs: &Epochs,
-    node: &Node,
+    node: NodeRef<'_>,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
     let Some(from) = node.jid("from").filter(|from| own.is_own(from)) else { return Ok(()) };

@@ -2,15 +2,18 @@
 
 use super::{Dispatcher, Purpose};
 use crate::client::event::Event;
+use crate::client::life::conn::lock;
 use crate::client::pair;
-use crate::stanza::ib::{self, Bulletin, Dirty};
+use crate::stanza::ib::{self, Bulletin};
 use crate::store::StoreError;
 use crate::wire::NodeRef;
 
 /// The least time an expiry date is away: 3 days, in seconds.
 const EXPIRY_MIN: i64 = 3 * 86_400;
-/// Where the store keeps the date, as decimal Unix seconds.
+/// Where the store keeps version and date: `2.3000.R seconds`.
 pub(crate) const EXPIRY: &str = "client_expiration";
+/// Bulletins about stale domains that may wait for their work.
+const DIRTY_MAX: usize = 16;
 
 impl Dispatcher {
     pub(super) async fn bulletins(&self, node: NodeRef<'_>) -> Result<(), StoreError> {
@@ -32,16 +35,15 @@ impl Dispatcher {
             }
         }
         if !dirty.is_empty() && matches!(self.purpose, Purpose::LogIn(_)) {
-            self.clean(&dirty).await;
+            let mut waiting = lock(&self.conn.dirty);
+            // More than that the server tells again at the next login.
+            if waiting.len() < DIRTY_MAX {
+                waiting.push(dirty);
+            }
+            drop(waiting);
+            self.conn.dirty_told.notify_one();
         }
         Ok(())
-    }
-
-    /// Nothing of what can be dirty is cached across connections yet, so the work is done as soon as it is told.
-    async fn clean(&self, dirty: &[Dirty]) {
-        let clean = ib::clean(dirty).attr("id", self.conn.ctx.questions.id());
-        // A connection that breaks here is noticed by its reader.
-        let _ = self.conn.link.send(&clean).await;
     }
 
     /// The client version will be refused from a date on.
@@ -53,13 +55,16 @@ impl Dispatcher {
             let Some(date) = date else {
                 return tx.set_setting(EXPIRY, None).map(|()| false);
             };
-            let held =
-                tx.setting(EXPIRY)?.and_then(|held| std::str::from_utf8(held.expose()).ok()?.parse().ok());
+            let held = tx.setting(EXPIRY)?.and_then(|held| {
+                let (of, date) = std::str::from_utf8(held.expose()).ok()?.split_once(' ')?;
+                // What was said of another version says nothing of this one.
+                date.parse().ok().filter(|_| of == version)
+            });
             if held.is_some_and(|held: i64| date >= held) {
                 return Ok(false);
             }
             let date = date.max(earliest);
-            tx.set_setting(EXPIRY, Some(date.to_string().as_bytes()))?;
+            tx.set_setting(EXPIRY, Some(format!("{version} {date}").as_bytes()))?;
             tx.push_event(&Event::ClientExpires { version, at: date }.row(now), now)?;
             Ok(true)
         });

@@ -20,20 +20,36 @@ use crate::client::life::decide::{self, Close, Verdict};
 use crate::client::life::end::End;
 use crate::client::messaging::Messaging;
 use crate::client::pair;
-use crate::stanza::ack::{Answerable, ServerAck};
+use crate::stanza::ack::{self, Answerable, ServerAck};
 use crate::stanza::failure::Failure;
 use crate::stanza::pair::PairSuccess;
 use crate::stanza::stream_error::StreamError;
 use crate::stanza::success::Success;
 use crate::stanza::{iq, pair as pair_stanza};
 use crate::store::StoreError;
-use crate::wire::{Arena, Jid, NodeRef, decode_lenient};
+use crate::wire::{Arena, DecodeError, Jid, NodeRef, OwnedFrame, Token, token};
 
 use bad_frame::BadFrames;
 pub(crate) use bulletin::EXPIRY;
 
 /// The bare end of a stream: flag byte, and the token where a stanza should begin.
 const BARE_STREAM_END: [u8; 2] = [0, 2];
+
+const ACK: Token = token("ack");
+const CALL: Token = token("call");
+const CHATSTATE: Token = token("chatstate");
+const ERROR: Token = token("error");
+const FAILURE: Token = token("failure");
+const IQ: Token = token("iq");
+const MESSAGE: Token = token("message");
+const NOTIFICATION: Token = token("notification");
+const OFFLINE: Token = token("offline");
+const PRESENCE: Token = token("presence");
+const RECEIPT: Token = token("receipt");
+const STATUS: Token = token("status");
+const STREAM_END: Token = token("xmlstreamend");
+const STREAM_ERROR: Token = token("stream:error");
+const SUCCESS: Token = token("success");
 
 /// What a stanza means for the reader.
 #[derive(Debug)]
@@ -60,87 +76,110 @@ pub(crate) struct Dispatcher {
     purpose: Purpose,
     arena: Option<Arena>,
     bad: BadFrames,
-    /// The stanza at hand went to the receiving worker, which answers it and then looks at its shape.
-    handed_on: bool,
 }
 
 impl Dispatcher {
     pub fn new(conn: Arc<Conn>, purpose: Purpose) -> Self {
-        Self { conn, purpose, arena: Some(Arena::new()), bad: BadFrames::default(), handed_on: false }
+        Self { conn, purpose, arena: Some(Arena::new()), bad: BadFrames::default() }
     }
 
-    /// Takes one frame's plaintext.
-    pub async fn frame(&mut self, plaintext: &[u8]) -> Next {
+    /// Takes one frame's plaintext: decoded once, routed by the token of its tag. What the messaging half handles moves
+    /// there as it is; everything else is read here, and the memory serves the next frame.
+    pub async fn frame(&mut self, plaintext: Vec<u8>) -> Next {
         if plaintext == BARE_STREAM_END {
             return Next::AwaitClose(End::Told(Verdict::Retry(decide::Retry::default())));
         }
-        let mut arena = self.arena.take().unwrap_or_default();
-        let next = match decode_lenient(plaintext, &mut arena) {
-            Ok(decoded) => {
-                self.bad.good(decoded.trailing);
-                if let Some(tape) = &self.conn.tape {
-                    tape.received(decoded.root);
-                }
-                self.handed_on = false;
-                let done = self.stanza(decoded.root).await;
-                if !self.handed_on {
-                    self.conn.ctx.note_shape(decoded.root);
-                }
-                match done {
-                    Ok(next) => next,
-                    Err(error) => Next::End(End::Store(error.to_string())),
-                }
+        let frame = match OwnedFrame::decode(plaintext, self.arena.take().unwrap_or_default()) {
+            Ok(frame) => frame,
+            Err(bad) => {
+                self.arena = Some(bad.arena);
+                return self.bad_frame(&bad.error, bad.length);
             }
-            Err(error) if self.bad.bad(&error, plaintext.len()) => {
-                Next::End(End::GaveUp("too many bad frames"))
-            }
-            Err(_) => Next::Go,
         };
-        self.arena = Some(arena);
+        self.bad.good(frame.trailing());
+        let messaging = match &self.purpose {
+            Purpose::LogIn(messaging) => Some(Arc::clone(messaging)),
+            Purpose::Register(_) => None,
+        };
+        let node = frame.root();
+        if let Some(tape) = &self.conn.tape {
+            tape.received(node);
+        }
+        if let Some(messaging) = &messaging {
+            if node.get(OFFLINE).is_some() {
+                let now = self.conn.ctx.clock.now();
+                self.conn.offline(|offline| offline.stanza(now));
+            }
+            let result = match node.tag_token() {
+                Some(NOTIFICATION) => self.hints(node).await,
+                _ => Ok(()),
+            };
+            if let Err(error) = result {
+                return Next::End(End::Store(error.to_string()));
+            }
+            if is_for_messaging(node) {
+                messaging.frame(frame).await;
+                return Next::Go;
+            }
+        }
+        let done = self.stanza(node, messaging.as_deref()).await;
+        self.conn.ctx.note_shape(node);
+        let next = match done {
+            Ok(next) => next,
+            Err(error) => Next::End(End::Store(error.to_string())),
+        };
+        self.arena = Some(frame.into_arena());
         next
     }
 
-    async fn stanza(&mut self, node: NodeRef<'_>) -> Result<Next, StoreError> {
-        let messaging = match &self.purpose {
-            Purpose::LogIn(messaging) => Some(messaging),
-            Purpose::Register(_) => None,
-        };
-        if messaging.is_some() && node.get("offline").is_some() {
-            let now = self.conn.ctx.clock.now();
-            self.conn.offline(|offline| offline.stanza(now));
-        }
-        match node.tag() {
-            "iq" => self.iq(node).await,
-            "success" if messaging.is_some() => self.conn.succeeded(Success::parse(node)),
-            "failure" => return Ok(Next::End(End::Failure(Failure::parse(node)))),
-            "stream:error" => return Ok(stream_error(node)),
-            "xmlstreamend" => {
+    async fn stanza(&mut self, node: NodeRef<'_>, messaging: Option<&Messaging>) -> Result<Next, StoreError> {
+        match (node.tag_token(), messaging) {
+            (Some(IQ), _) => self.iq(node).await,
+            (Some(ACK), Some(messaging)) => match ServerAck::parse(node) {
+                Ok(ack) => messaging.ack(ack),
+                Err(error) => tracing::debug!(%error, "an ack that can't be read"),
+            },
+            (Some(NOTIFICATION), _) => self.notice(node).await?,
+            (Some(CALL), _) => self.call(node).await?,
+            (Some(SUCCESS), Some(_)) => self.conn.succeeded(Success::parse(node)),
+            (Some(FAILURE), _) => return Ok(Next::End(End::Failure(Failure::parse(node)))),
+            (Some(STREAM_ERROR), _) => return Ok(self.stream_error(node)),
+            (Some(STREAM_END), _) => {
                 return Ok(Next::AwaitClose(End::Told(Verdict::Retry(decide::Retry::default()))));
             }
-            "ib" => self.bulletins(node).await?,
-            "notification" => self.notice(node).await?,
-            "message" | "status" | "receipt" => match messaging {
-                Some(messaging) => {
-                    self.handed_on = true;
-                    messaging.stanza(node.to_node()).await;
-                }
-                None => tracing::debug!("a message on a registration connection is ignored"),
-            },
-            "ack" => match (messaging, ServerAck::parse(node)) {
-                (Some(messaging), Ok(ack)) => messaging.ack(ack),
-                _ => tracing::debug!("an ack that can't be read"),
-            },
-            "call" => self.call(node).await?,
-            "error" => {
+            (Some(ERROR), messaging) => {
                 let (code, heads) = (node.u64("code"), self.conn.link.heads().last());
                 tracing::warn!(code, ?heads, "the server could not read a stanza of ours");
                 if let (Some(479), Some(messaging)) = (code, messaging) {
                     messaging.unreadable().await?;
                 }
             }
-            tag => tracing::debug!(tag, "a stanza of unknown kind is ignored"),
+            // Nobody subscribes to presence yet.
+            (Some(PRESENCE | CHATSTATE), _) => tracing::debug!("presence is ignored"),
+            _ if node.tag() == "ib" => self.bulletins(node).await?,
+            (Some(SUCCESS), None) | (_, None) => {
+                tracing::debug!(tag = node.tag(), "ignored on a registration connection");
+            }
+            _ => self.unknown(node).await,
         }
         Ok(Next::Go)
+    }
+
+    /// A stanza of a kind that we don't know: refused if that is possible, so that it is not replayed for ever.
+    async fn unknown(&self, node: NodeRef<'_>) {
+        tracing::info!(tag = node.tag(), "a stanza of unknown kind");
+        if let Some(nack) = ack::unrecognized(node) {
+            // A connection that breaks here gets the stanza again.
+            let _ = self.conn.link.send(&nack).await;
+        }
+    }
+
+    /// A frame that can't be decoded.
+    fn bad_frame(&mut self, error: &DecodeError, length: usize) -> Next {
+        if self.bad.bad(error, length) {
+            return Next::End(End::BadFrames(error.kind.to_string()));
+        }
+        Next::Go
     }
 
     async fn iq(&self, node: NodeRef<'_>) {
@@ -192,6 +231,24 @@ impl Dispatcher {
         Ok(())
     }
 
+    fn stream_error(&self, node: NodeRef<'_>) -> Next {
+        let error = StreamError::parse(node);
+        tracing::info!(?error, "the server ends the stream");
+        if error.not_well_formed {
+            let heads = self.conn.link.heads().last();
+            tracing::warn!(?heads, "the server could not read one of our last frames");
+        }
+        match decide::stream_error(&error) {
+            (verdict, Close::Now) => Next::End(End::Told(verdict)),
+            (verdict, Close::AwaitServer) => {
+                if error.code == Some(503) && matches!(self.purpose, Purpose::LogIn(_)) {
+                    self.conn.going_down();
+                }
+                Next::AwaitClose(End::Told(verdict))
+            }
+        }
+    }
+
     /// Hands something to the pairing's driver, if this is a registration connection.
     async fn to_pairing(&self, input: pair::Input) {
         if let Purpose::Register(inputs) = &self.purpose {
@@ -201,11 +258,14 @@ impl Dispatcher {
     }
 }
 
-fn stream_error(node: NodeRef<'_>) -> Next {
-    let error = StreamError::parse(node);
-    tracing::info!(?error, "the server ends the stream");
-    match decide::stream_error(&error) {
-        (verdict, Close::Now) => Next::End(End::Told(verdict)),
-        (verdict, Close::AwaitServer) => Next::AwaitClose(End::Told(verdict)),
+/// Whether a stanza is one that the messaging half handles.
+fn is_for_messaging(node: NodeRef<'_>) -> bool {
+    match node.tag_token() {
+        Some(MESSAGE | STATUS | RECEIPT) => true,
+        Some(NOTIFICATION) => {
+            let kind = node.str("type").unwrap_or_default();
+            Messaging::takes_notification(&kind, node.find("devices").is_some())
+        }
+        _ => false,
     }
 }

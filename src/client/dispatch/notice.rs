@@ -1,15 +1,16 @@
 //! `<notification>` (protocol 05c §1, §2): each is answered exactly once, after its effect is durable.
 
 use super::{Dispatcher, Purpose};
+use crate::client::devices::mapping;
+use crate::client::devices::own::Own;
 use crate::client::event::{Event, Notice};
 use crate::client::limits;
-use crate::client::messaging::Messaging;
 use crate::client::pair::{self, GateInput};
 use crate::stanza::ack::{Answerable, Nack};
 use crate::stanza::pair as pair_stanza;
 use crate::stanza::restrictions::GroupChange;
 use crate::store::StoreError;
-use crate::wire::{Content, Node, NodeRef, json};
+use crate::wire::{Content, Jid, Node, NodeRef, json};
 
 /// Types that are acked, and shown to the application as they are.
 const SHOWN: [&str; 19] = [
@@ -34,6 +35,24 @@ const SHOWN: [&str; 19] = [
     "digital_commerce_subscription",
 ];
 
+/// Types that only a registration connection acts on.
+const OF_PAIRING: [&str; 4] =
+    ["companion_reg_refresh", "link_code_companion_reg", "passkey_prologue_request", "crsc_continuation"];
+
+/// Whether a notification of a known type has what its type requires (05c §1, §2).
+fn is_complete(node: NodeRef<'_>, kind: &str) -> bool {
+    let all = |tag, keys: &[&str]| {
+        node.find_all(tag).all(|child: NodeRef<'_>| keys.iter().all(|key| child.get(*key).is_some()))
+    };
+    match kind {
+        "disappearing_mode" => node.find("disappearing_mode").is_some() && all("disappearing_mode", &["t"]),
+        "server_sync" => node.find("collection").is_some() && all("collection", &["name", "version"]),
+        "contacts" => all("modify", &["old", "new"]),
+        "mediaretry" => node.find("rmr").is_some(),
+        _ => true,
+    }
+}
+
 impl Dispatcher {
     pub(super) async fn notice(&mut self, node: NodeRef<'_>) -> Result<(), StoreError> {
         let answer = match Answerable::of(node) {
@@ -45,24 +64,11 @@ impl Dispatcher {
             }
         };
         let kind = node.str("type").unwrap_or_default();
-        if kind == "account_sync" {
-            self.push_name(node).await?;
-            if node.find("blocklist").is_some() {
-                self.conn.ctx.blocklist_named.notify_one();
-            }
-        }
         if kind == "w:gp2" {
             self.group_limits(node).await?;
         }
         let nack = match (&self.purpose, kind.as_ref()) {
             (Purpose::Register(_), kind) => return self.pairing_notice(node, kind, &answer).await,
-            (Purpose::LogIn(messaging), kind)
-                if Messaging::takes_notification(kind, node.find("devices").is_some()) =>
-            {
-                self.handed_on = true;
-                messaging.stanza(node.to_node()).await;
-                return Ok(());
-            }
             (Purpose::LogIn(_), "registration") => self.number_registered(node).await?,
             (Purpose::LogIn(_), "server") => {
                 if node.find("abprops").is_some() {
@@ -70,7 +76,12 @@ impl Dispatcher {
                 }
                 None
             }
-            (Purpose::LogIn(_), kind) if SHOWN.contains(&kind) => self.show(node, kind).await?,
+            // Of a pairing that is over: nothing to do (02 §3, §8, §9).
+            (Purpose::LogIn(_), kind) if OF_PAIRING.contains(&kind) => None,
+            (Purpose::LogIn(_), kind) if SHOWN.contains(&kind) => {
+                self.show(node, kind).await?;
+                (!is_complete(node, kind)).then_some(Nack::Parsing)
+            }
             (Purpose::LogIn(_), kind) => {
                 self.show(node, kind).await?;
                 Some(Nack::UnrecognizedStanza)
@@ -80,12 +91,46 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// `account_sync` may bring the own push name.
-    async fn push_name(&self, node: NodeRef<'_>) -> Result<(), StoreError> {
-        let Some(name) = node.str("pushname").filter(|name| !name.is_empty()) else { return Ok(()) };
-        let name = name.into_owned();
-        self.conn.ctx.store.write(move |tx| tx.set_push_name(&name)).await?;
-        self.conn.ctx.name_changed.notify_waiters();
+    /// What a notification says beside what it is shown or handled for: the own push name, settings that are to be
+    /// asked for again (the next start-up asks in any case), the addresses of somebody with a new number.
+    pub(super) async fn hints(&self, node: NodeRef<'_>) -> Result<(), StoreError> {
+        let ctx = &self.conn.ctx;
+        match node.str("type").as_deref() {
+            Some("account_sync") => {
+                let Some(from) = node.jid("from") else { return Ok(()) };
+                let own = ctx.store.read(Own::load).await?;
+                if !own.is_some_and(|own| own.is_own(&from)) {
+                    return Ok(());
+                }
+                if let Some(name) = node.str("pushname").filter(|name| !name.is_empty()) {
+                    let name = name.into_owned();
+                    ctx.store.write(move |tx| tx.set_push_name(&name)).await?;
+                    ctx.name_changed.notify_waiters();
+                }
+                if node.find("privacy").is_some() {
+                    self.conn.privacy_told.notify_one();
+                }
+                if node.find("blocklist").is_some() {
+                    ctx.blocklist_named.notify_one();
+                }
+            }
+            Some("contacts") => {
+                let Some(modify) = node.find("modify") else { return Ok(()) };
+                let now = ctx.clock.wall_ms();
+                let pairs = [("old", "old_lid"), ("new", "new_lid")]
+                    .map(|(pn, lid)| modify.jid(pn).zip(modify.jid(lid)));
+                let [Some(old), Some(new)] = pairs else { return Ok(()) };
+                ctx.store
+                    .write(move |tx| -> Result<(), StoreError> {
+                        for (pn, lid) in [old, new] {
+                            mapping::learn(tx, &pn, &lid, now)?;
+                        }
+                        Ok(())
+                    })
+                    .await?;
+            }
+            _ => {}
+        }
         Ok(())
     }
 
@@ -117,6 +162,11 @@ impl Dispatcher {
         kind: &str,
         answer: &Answerable,
     ) -> Result<(), StoreError> {
+        if node.jid("from").is_some_and(|from| from != Jid::service()) {
+            tracing::warn!(kind, "a pairing notification from somebody else is ignored");
+            self.answer(answer, None).await;
+            return Ok(());
+        }
         let input = match kind {
             "companion_reg_refresh" => {
                 self.answer(answer, None).await;

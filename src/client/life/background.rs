@@ -1,18 +1,20 @@
 //! What is done after "ready" (protocol 01 §14.2 steps 6 and 7): presence, privacy, own devices, rotation of the
-//! signed prekey, digest, properties, the daily round. None of it delays anything, and a failure is only reported.
+//! signed prekey, digest, properties, privacy, blocklist, the daily round. None of it delays anything, and a failure is
+//! only reported.
+
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::conn::Conn;
+use super::dirty;
+use super::lists::{self, NotRead};
 use super::props::{self, Ask};
-use crate::client::iq::Repeat;
-use crate::client::limits;
 use crate::client::messaging::Messaging;
 use crate::client::prekeys::DigestCheck;
-use crate::stanza::{blocklist, presence, privacy};
+use crate::stanza::presence;
 use crate::store::{Flag, StoreError};
 use crate::wire::Jid;
-
-/// Where the hash of the list of blocked users stands.
-const BLOCKLIST: &str = "blocklist";
 
 /// Everything, beside each other; the presence goes on for the connection's life.
 pub(crate) async fn run(conn: &Conn, messaging: &Messaging, abprops: Option<u64>) {
@@ -20,9 +22,10 @@ pub(crate) async fn run(conn: &Conn, messaging: &Messaging, abprops: Option<u64>
         presence(conn),
         keys(conn, messaging),
         own_devices(conn, messaging),
-        privacy(conn),
-        blocklist(conn),
+        list("privacy", &conn.privacy_told, || lists::privacy(conn)),
+        list("blocklist", &conn.ctx.blocklist_named, || lists::blocklist(conn)),
         properties(conn, abprops),
+        dirty::run(conn, messaging),
         messaging.run_daily()
     );
 }
@@ -69,21 +72,28 @@ async fn keys(conn: &Conn, messaging: &Messaging) {
     if let Err(error) = messaging.prekeys.rotate_if_due().await {
         tracing::warn!(%error, "the signed prekey was not rotated");
     }
-    let store = &conn.ctx.store;
-    let doubtful =
-        store.read(|tx| Ok::<_, StoreError>(tx.flag(Flag::Restored)? || tx.flag(Flag::UncleanStop)?));
-    if !doubtful.await.unwrap_or_default() {
+    let unchecked = conn
+        .ctx
+        .store
+        .read(|tx| Ok::<_, StoreError>(tx.flag(Flag::KeysUnchecked)? || tx.flag(Flag::UncleanStop)?));
+    if !unchecked.await.unwrap_or_default() {
         return;
     }
-    match messaging.prekeys.check_digest().await {
-        Ok(DigestCheck::Unknown) => {}
-        Ok(check) => {
-            tracing::info!(?check, "our keys at the server, after a stop that was not clean");
-            if let Err(error) = store.write(|tx| tx.set_flag(Flag::UncleanStop, false)).await {
-                tracing::error!(%error, "the store failed");
-            }
+    let checked = match messaging.prekeys.check_digest().await {
+        Ok(DigestCheck::Unknown) => return,
+        Ok(check) => check,
+        Err(error) => {
+            tracing::warn!(%error, "our keys at the server were not checked");
+            return;
         }
-        Err(error) => tracing::warn!(%error, "our keys at the server were not checked"),
+    };
+    tracing::info!(?checked, "our keys at the server");
+    let settled = conn.ctx.store.write(|tx| {
+        tx.set_flag(Flag::KeysUnchecked, false)?;
+        tx.set_flag(Flag::UncleanStop, false)
+    });
+    if let Err(error) = settled.await {
+        tracing::error!(%error, "the store failed");
     }
 }
 
@@ -95,47 +105,13 @@ async fn own_devices(conn: &Conn, messaging: &Messaging) {
     }
 }
 
-/// Read receipts may be switched off.
-async fn privacy(conn: &Conn) {
-    let ctx = &conn.ctx;
-    let limit = ctx.config.timeouts.iq;
-    let settings = match ctx.questions.ask(&conn.link, privacy::query(), Repeat::Never, limit).await {
-        Ok(answer) => privacy::parse(&answer),
-        Err(error) => {
-            tracing::debug!(%error, "the privacy settings were not read");
-            return;
-        }
-    };
-    let off = settings.iter().any(|(name, value)| name == "readreceipts" && value == "none");
-    if let Err(error) = ctx.store.write(move |tx| tx.set_flag(Flag::ReadReceiptsOff, off)).await {
-        tracing::error!(%error, "the store failed");
-    }
-}
-
-/// Nobody who is blocked is written to: the list is asked for, and again whenever it changes (05d §5).
-async fn blocklist(conn: &Conn) {
-    let ctx = &conn.ctx;
+/// Asked for at once, and whenever the server says that it changed.
+async fn list<F: Future<Output = Result<(), NotRead>>>(name: &str, told: &Notify, read: impl Fn() -> F) {
     loop {
-        let named = ctx.blocklist_named.notified();
-        let known = ctx.store.read(|tx| tx.setting(BLOCKLIST)).await.unwrap_or_default();
-        let known = known.and_then(|known| String::from_utf8(known.expose().to_vec()).ok());
-        let question = blocklist::query(known.as_deref());
-        let limit = ctx.config.timeouts.iq;
-        match ctx.questions.ask(&conn.link, question, Repeat::Never, limit).await {
-            Ok(answer) => {
-                if let Some(list) = blocklist::answer(&answer) {
-                    let kept = ctx.store.write(move |tx| {
-                        limits::blocked(tx, &list.users)?;
-                        tx.set_setting(BLOCKLIST, list.hash.as_deref().map(str::as_bytes))
-                    });
-                    if let Err(error) = kept.await {
-                        tracing::error!(%error, "the store failed");
-                    }
-                }
-            }
-            Err(error) => tracing::debug!(%error, "the list of blocked users was not read"),
+        if let Err(error) = read().await {
+            tracing::warn!(%error, name, "a list was not read");
         }
-        named.await;
+        told.notified().await;
     }
 }
 
@@ -152,7 +128,20 @@ async fn properties(conn: &Conn, abprops: Option<u64>) {
         }
     }
     loop {
-        conn.ctx.props_named.notified().await;
-        props::fetch(conn, Ask::All).await;
+        tokio::select! {
+            biased;
+            () = conn.ctx.props_named.notified() => props::fetch(conn, Ask::All).await,
+            () = until_refresh(conn) => props::fetch(conn, Ask::Changed).await,
+        }
     }
+}
+
+/// Sleeps until the properties are to be asked for again, as their answer said; without a word, as long as the
+/// connection lives. After a failure they are left alone for an hour.
+async fn until_refresh(conn: &Conn) {
+    let held = conn.ctx.store.read(|tx| tx.props()).await.ok().flatten().unwrap_or_default();
+    let Some(at) = held.refresh_at else { return std::future::pending().await };
+    let wait = u64::try_from(at.saturating_sub(conn.ctx.clock.wall_ms())).unwrap_or(0);
+    let wait = if wait == 0 { Duration::from_secs(3600) } else { Duration::from_millis(wait) };
+    conn.ctx.clock.sleep(wait).await;
 }

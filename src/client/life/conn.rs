@@ -1,6 +1,7 @@
 //! One live connection: reader, writer and keepalive beside each other in one task, and what they share. What is
 //! done on the connection (start-up, pairing) is handed in as one more future.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use crate::client::iq::Repeat;
 use crate::client::link::{Link, Order};
 use crate::client::net::{Arrival, FrameReader, FrameWriter};
 use crate::client::recorder::Tape;
+use crate::client::state::State;
+use crate::stanza::ib::Dirty;
 use crate::stanza::iq;
 use crate::stanza::judge::recording::Purpose;
 use crate::stanza::success::Success;
@@ -38,6 +41,13 @@ pub(crate) struct Conn {
     passive: bool,
     /// Its recording, where one is wanted.
     pub tape: Option<Tape>,
+    /// Domains that the server calls stale, one entry for each bulletin.
+    pub dirty: Mutex<Vec<Vec<Dirty>>>,
+    pub dirty_told: Notify,
+    /// The server says that the privacy settings have changed.
+    pub privacy_told: Notify,
+    /// The server will close: nothing is sent any more.
+    going_down: AtomicBool,
 }
 
 impl Conn {
@@ -57,6 +67,10 @@ impl Conn {
             authenticated: OnceLock::new(),
             passive: purpose == Purpose::Passive,
             tape: Tape::begin(ctx, purpose),
+            dirty: Mutex::default(),
+            dirty_told: Notify::new(),
+            privacy_told: Notify::new(),
+            going_down: AtomicBool::new(false),
         };
         (Arc::new(conn), orders)
     }
@@ -70,6 +84,23 @@ impl Conn {
             self.ctx.current.set(Some(self.link.clone()));
             self.success.send_replace(Some(success));
         }
+    }
+
+    /// The server has said that it will close: the account counts as offline from now on.
+    pub fn going_down(&self) {
+        self.going_down.store(true, Ordering::Relaxed);
+        self.ctx.current.set(None);
+        let limit = i64::try_from(self.ctx.config.timeouts.server_close.as_millis()).unwrap_or(0);
+        self.ctx.show(State::Waiting { until: self.ctx.clock.wall_ms().saturating_add(limit) });
+    }
+
+    /// The account is ready, unless the server closes anyway.
+    pub fn is_ready(&self) -> bool {
+        let ready = !self.going_down.load(Ordering::Relaxed);
+        if ready {
+            self.ctx.show(State::Ready);
+        }
+        ready
     }
 
     /// How long the connection has been authenticated.
@@ -182,7 +213,7 @@ impl Conn {
                 }
                 Ok(Arrival::Frame { plaintext, more }) => {
                     self.received(true, more);
-                    dispatcher.frame(&plaintext).await
+                    dispatcher.frame(plaintext).await
                 }
                 Err(error) => return closing.map_or(End::Net(error), |(_, end)| end),
             };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::end::End;
+use super::restore;
 use crate::client::context::Context;
 use crate::client::net::{self, Addresses, CachedChain, Established, Handshake, NetError};
 use crate::client::pair::keys::{self, OwnKeys, Registering};
@@ -43,6 +44,10 @@ struct Credentials {
 impl Way {
     /// Connects with the login payload; the login counter has moved on when this returns a connection.
     pub async fn log_in(&mut self, ctx: &Context) -> Result<LoggingIn, End> {
+        if ctx.store.read(|tx| tx.flag(Flag::Restored)).await.map_err(store)? {
+            let (now, mut rng) = (ctx.clock.wall_ms(), ctx.chance.fork());
+            ctx.store.write(move |tx| restore::settle(tx, now, &mut rng)).await.map_err(store)?;
+        }
         let credentials = ctx.store.read(credentials).await.map_err(store)?;
         let username =
             credentials.pn.user().parse().map_err(|_| End::GaveUp("the own number is no number"))?;

@@ -15,7 +15,9 @@ pub(crate) enum End {
     Net(NetError),
     /// Nothing came for too long (01 §16).
     Dead,
-    /// We gave up, for this reason: bad frames, no first stanza, no end of the offline phase.
+    /// Too many frames can't be decoded (03 §15); the kind of the last one.
+    BadFrames(String),
+    /// We gave up, for this reason: no first stanza, no end of the offline phase.
     GaveUp(&'static str),
     /// The store failed: nothing may be acknowledged.
     Store(String),

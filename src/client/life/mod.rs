@@ -8,7 +8,8 @@
 //! | `connect` | dial and handshake, with the payload of a login or a registration |
 //! | `conn` | one live connection |
 //! | `startup`, `background` | from `<success>` to ready, and what is done after it |
-//! | `props` | the server's properties |
+//! | `props`, `dirty`, `lists` | the server's properties; what it says is stale; privacy and blocklist |
+//! | `restore` | what a store from a backup needs before anything is sent |
 //! | `end` | how a connection can end |
 //! | `stop` | standing still, and how that is stored |
 
@@ -17,10 +18,13 @@ pub mod backoff;
 pub(crate) mod conn;
 mod connect;
 pub mod decide;
+mod dirty;
 pub(crate) mod end;
 pub mod keepalive;
+mod lists;
 pub mod offline;
 pub(crate) mod props;
+pub(crate) mod restore;
 mod run;
 mod startup;
 pub(crate) mod stop;

@@ -13,11 +13,14 @@ use super::end::{End, Wanted};
 use super::{startup, stop};
 use crate::client::context::Context;
 use crate::client::dispatch::{Dispatcher, Purpose};
+use crate::client::event::Event;
 use crate::client::iq::Repeat;
 use crate::client::messaging::Messaging;
 use crate::client::net::{Advice, NetError};
 use crate::client::pair::{self, PairEvent};
+use crate::client::payload::ClientVersion;
 use crate::client::state::{LogOut, State, Stop};
+use crate::client::version;
 use crate::stanza::failure::Failure;
 use crate::stanza::judge::recording;
 use crate::store::{self, StoreError};
@@ -52,6 +55,8 @@ pub(crate) struct PairRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CannotPair {
     Linked,
+    /// A pairing is under way.
+    Pairing,
     Stopped(Stop),
 }
 
@@ -64,6 +69,12 @@ pub(crate) struct Life {
     backoff: Backoff,
     /// A 515 came, and no `<success>` since.
     restarted: bool,
+    /// The version that the last dial presented.
+    presented: ClientVersion,
+    /// A version was refused, and a newer one dialled with, since the last `<success>`.
+    renewed: bool,
+    /// The connection before ended for bad frames.
+    bad_frames: bool,
     wanted: bool,
     linked: bool,
     stop: Option<Stop>,
@@ -86,16 +97,19 @@ impl Life {
         stop: Option<Stop>,
     ) -> Self {
         Self {
-            ctx,
             messaging,
             commands,
             way: Way::default(),
             backoff: Backoff::default(),
             restarted: false,
+            presented: ctx.config.version.get(),
+            renewed: false,
+            bad_frames: false,
             wanted: false,
             linked,
             stop,
             waiting: Vec::new(),
+            ctx,
         }
     }
 
@@ -178,6 +192,7 @@ impl Life {
 
     /// One connection, from the dial to what follows its end.
     async fn connected(&mut self) -> Step {
+        self.presented = self.ctx.config.version.get();
         self.ctx.show(State::Connecting { attempt: self.backoff.failures() });
         let end = match self.dial().await {
             Ok(logging_in) => self.login(logging_in).await,
@@ -191,7 +206,7 @@ impl Life {
         let (ctx, way) = (Arc::clone(&self.ctx), &mut self.way);
         tokio::select! {
             biased;
-            end = interrupted(&mut self.commands, &mut self.waiting) => Err(end),
+            end = interrupted(&mut self.commands, &mut self.waiting, &CannotPair::Linked) => Err(end),
             result = way.log_in(&ctx) => result,
         }
     }
@@ -228,7 +243,7 @@ impl Life {
 
     fn note_end(&mut self, conn: &Conn) {
         if let Some(authenticated) = conn.authenticated_for() {
-            self.restarted = false;
+            (self.restarted, self.renewed) = (false, false);
             if authenticated >= STABLE_AFTER {
                 self.backoff.was_stable();
             }
@@ -238,13 +253,17 @@ impl Life {
     /// What follows an end.
     async fn judge(&mut self, end: End) -> Step {
         tracing::info!(?end, "the connection is over");
+        self.bad_frames &= matches!(end, End::BadFrames(_));
         match end {
             End::Wanted(Wanted::Exit) => return Step::Exit,
             End::Wanted(Wanted::Disconnect) => self.wanted = false,
             End::Wanted(Wanted::LogOut) => self.log_out_unheard().await,
             End::Failure(failure) => {
-                let version = self.ctx.config.version.get().to_string();
+                let version = self.presented.to_string();
                 let verdict = decide::failure(&failure, &version, self.ctx.clock.wall_ms());
+                if matches!(verdict, Verdict::Stop(Stop::ClientTooOld { .. })) && self.has_newer().await {
+                    return self.retry(Retry::default()).await;
+                }
                 return self.follow(verdict, failure.attributes).await;
             }
             End::Told(verdict) => return self.follow(verdict, Vec::new()).await,
@@ -255,9 +274,36 @@ impl Life {
                 tracing::error!(error, "the store failed: the connection was given up");
                 return self.retry(Retry::default()).await;
             }
+            End::BadFrames(kind) => return self.incompatible(kind).await,
             End::GaveUp(_) | End::Registration(_) => return self.retry(Retry::default()).await,
         }
         Step::Go
+    }
+
+    /// The version was refused: whether there is a newer one, which is tried once.
+    async fn has_newer(&mut self) -> bool {
+        if self.renewed {
+            return false;
+        }
+        let newer = |ctx: &Context, presented| ctx.config.version.get() > presented;
+        // The question has a time limit of its own.
+        if !newer(&self.ctx, self.presented) && !version::discover(&self.ctx).await {
+            return false;
+        }
+        self.renewed = newer(&self.ctx, self.presented);
+        self.renewed
+    }
+
+    /// One connection of bad frames is an accident; two in a row are told to a person, and dialled more slowly (03 §15).
+    async fn incompatible(&mut self, kind: String) -> Step {
+        let again = std::mem::replace(&mut self.bad_frames, true);
+        if again {
+            let event = Event::Incompatible { kind, at: self.ctx.clock.wall_ms() };
+            if let Err(error) = self.ctx.publish(event).await {
+                tracing::error!(%error, "an event could not be stored");
+            }
+        }
+        self.retry(Retry { penalise: again, ..Retry::default() }).await
     }
 
     async fn follow(&mut self, verdict: Verdict, details: Vec<(String, String)>) -> Step {
@@ -296,9 +342,10 @@ impl Life {
         }
         let millis = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         self.ctx.show(State::Waiting { until: self.ctx.clock.wall_ms().saturating_add(millis) });
+        let refusal = if self.linked { &CannotPair::Linked } else { &CannotPair::Pairing };
         let end = tokio::select! {
             biased;
-            end = interrupted(&mut self.commands, &mut self.waiting) => end,
+            end = interrupted(&mut self.commands, &mut self.waiting, refusal) => end,
             () = self.ctx.clock.sleep(delay) => return Step::Go,
         };
         match end {
@@ -378,7 +425,7 @@ impl Life {
         let (way, commands, waiting) = (&mut self.way, &mut self.commands, &mut self.waiting);
         let registering = tokio::select! {
             biased;
-            end = interrupted(commands, waiting) => Err(end),
+            end = interrupted(commands, waiting, &CannotPair::Pairing) => Err(end),
             result = way.register(&ctx) => result,
         };
         let (established, own) = match registering {
@@ -389,12 +436,16 @@ impl Life {
         let (inputs, mut told) = mpsc::channel(PAIR_INPUTS);
         let dispatcher = Dispatcher::new(Arc::clone(&conn), Purpose::Register(inputs));
         let mut driver = pair::Driver::new(Arc::clone(&ctx), conn.link.clone(), own, events.clone());
+        let mut unwritten = false;
         let end = {
             let mut write = std::pin::pin!(conn.write(established.writer, &mut orders));
             let end = tokio::select! {
                 biased;
-                end = interrupted(commands, waiting) => end,
-                end = &mut write => end.unwrap_or(End::GaveUp("the writer closed")),
+                end = interrupted(commands, waiting, &CannotPair::Pairing) => end,
+                end = &mut write => {
+                    unwritten = end.is_some();
+                    end.unwrap_or(End::GaveUp("the writer closed"))
+                }
                 end = conn.read(established.reader, dispatcher) => end,
                 end = conn.keep_alive() => end,
                 over = driver.run(&mut told, pair_commands) => End::Registration(over.reason),
@@ -405,6 +456,9 @@ impl Life {
             end
         };
         ctx.questions.connection_ended();
+        if unwritten && let Err(error) = driver.take_back().await {
+            return End::Store(error.to_string());
+        }
         end
     }
 }
@@ -422,8 +476,12 @@ fn of_net(error: &NetError) -> Retry {
     }
 }
 
-/// Waits for a command that ends the wish to be connected; answers the others.
-async fn interrupted(commands: &mut mpsc::Receiver<Command>, waiting: &mut Vec<oneshot::Sender<()>>) -> End {
+/// Waits for a command that ends the wish to be connected; answers the others. `refusal`: why nobody can pair now.
+async fn interrupted(
+    commands: &mut mpsc::Receiver<Command>,
+    waiting: &mut Vec<oneshot::Sender<()>>,
+    refusal: &CannotPair,
+) -> End {
     loop {
         let Some(command) = commands.recv().await else { return End::Wanted(Wanted::Exit) };
         match command {
@@ -431,7 +489,7 @@ async fn interrupted(commands: &mut mpsc::Receiver<Command>, waiting: &mut Vec<o
                 let _ = reply.send(Ok(()));
             }
             Command::Pair(request) => {
-                let _ = request.started.send(Err(CannotPair::Linked));
+                let _ = request.started.send(Err(refusal.clone()));
             }
             Command::Disconnect(reply) => {
                 waiting.push(reply);
@@ -455,7 +513,7 @@ async fn commanded(
     commands: &mut mpsc::Receiver<Command>,
     waiting: &mut Vec<oneshot::Sender<()>>,
 ) -> End {
-    let end = interrupted(commands, waiting).await;
+    let end = interrupted(commands, waiting, &CannotPair::Linked).await;
     if matches!(end, End::Wanted(Wanted::LogOut)) {
         unlink(ctx).await;
     }
@@ -503,13 +561,14 @@ fn reason(end: &End, ctx: &Context) -> String {
         End::Failure(failure) => {
             let code = failure.reason.map_or_else(|| "without a number".to_owned(), |code| code.to_string());
             format!(
-                "the server refused the registration: {code} (client version {})",
+                "the server refused the registration: {code} (client version {}, user agent WEB, Desktop)",
                 ctx.config.version.get()
             )
         }
         End::Net(error) => error.to_string(),
         End::Dead => "the connection is dead".to_owned(),
         End::GaveUp(why) => (*why).to_owned(),
+        End::BadFrames(kind) => format!("the server sends what can't be read: {kind}"),
         End::Store(why) => why.clone(),
         End::Told(_) => "the server ended the connection".to_owned(),
         End::PhoneChanged | End::Wanted(_) => "cancelled".to_owned(),

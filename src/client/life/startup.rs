@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::maybe_done;
+
 use super::background;
 use super::conn::{Conn, lock};
 use super::connect::PREKEYS_MIN;
@@ -27,12 +29,15 @@ pub(crate) async fn run(conn: &Conn, messaging: &Messaging, passive: bool) -> En
         Err(error) => return End::Store(error.to_string()),
     }
     let ctx = &conn.ctx;
+    let due = if passive { due(conn).await } else { Due::default() };
+    let mut upload = std::pin::pin!(maybe_done(upload(messaging, due)));
+    let mut rest = std::pin::pin!(maybe_done(rest(conn, messaging, due)));
     if passive {
         let limit = ctx.config.timeouts.startup_work;
         tokio::select! {
             biased;
-            () = work(conn, messaging) => {}
-            () = ctx.clock.sleep(limit) => tracing::warn!("the work before the queue took too long"),
+            _ = async { tokio::join!(&mut upload, &mut rest) } => {}
+            () = ctx.clock.sleep(limit) => tracing::warn!("the work before the queue takes long"),
         }
     }
     let told = async {
@@ -41,19 +46,36 @@ pub(crate) async fn run(conn: &Conn, messaging: &Messaging, passive: bool) -> En
         }
     };
     // In this order: what is asked again goes behind `<active/>`.
-    let ((), end) = tokio::join!(biased; told, async {
-        repeat_questions(conn).await;
-        offline_phase(conn, messaging).await
-    });
+    let phases = async {
+        let ((), end) = tokio::join!(biased; told, async {
+            repeat_questions(conn).await;
+            offline_phase(conn, messaging).await
+        });
+        end
+    };
+    let end = tokio::select! {
+        biased;
+        end = async {
+            // Without keys at the server nobody new reaches us: "ready" waits for them.
+            let (end, _) = tokio::join!(phases, async { if due.keyless { (&mut upload).await } });
+            end
+        } => end,
+        never = async { (&mut rest).await; std::future::pending().await } => never,
+    };
     if let Some(end) = end {
         return end;
     }
-    ctx.show(State::Ready);
+    if !conn.is_ready() {
+        return std::future::pending().await;
+    }
     messaging.became_ready().await;
     tokio::select! {
         biased;
         end = after_ready(conn) => end,
-        () = background::run(conn, messaging, success.abprops) => std::future::pending().await,
+        never = async {
+            tokio::join!(upload, rest, background::run(conn, messaging, success.abprops));
+            std::future::pending().await
+        } => never,
     }
 }
 
@@ -185,33 +207,50 @@ async fn after_ready(conn: &Conn) -> End {
     }
 }
 
-/// The work before the queue (01 §14.1), all parts at once. An error of one does not hold up the others.
-pub(crate) async fn work(conn: &Conn, messaging: &Messaging) {
+/// The work before the queue (01 §14.1).
+#[derive(Debug, Clone, Copy, Default)]
+struct Due {
+    prekeys: bool,
+    /// The server holds no prekeys of this device at all, as far as we know.
+    keyless: bool,
+    properties: bool,
+    receipts: bool,
+}
+
+async fn due(conn: &Conn) -> Due {
     let due = conn.ctx.store.read(|tx| {
-        let prekeys = tx.flag(Flag::ServerHasNoPrekeys)? || tx.prekey_count()? < PREKEYS_MIN;
-        Ok::<_, StoreError>((prekeys, tx.props()?.is_none(), tx.owed_receipt_count()? > 0))
+        let keyless = tx.flag(Flag::ServerHasNoPrekeys)?;
+        let prekeys = keyless || tx.prekey_count()? < PREKEYS_MIN;
+        let (properties, receipts) = (tx.props()?.is_none(), tx.owed_receipt_count()? > 0);
+        Ok::<_, StoreError>(Due { prekeys, keyless, properties, receipts })
     });
-    let (prekeys, properties, receipts) = match due.await {
-        Ok(due) => due,
-        Err(error) => {
-            tracing::error!(%error, "the store failed");
-            return;
-        }
-    };
-    let upload = async {
-        if prekeys && let Err(error) = messaging.prekeys.upload().await {
-            tracing::warn!(%error, "the prekeys were not uploaded");
-        }
-    };
+    due.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the store failed");
+        Due::default()
+    })
+}
+
+/// An error of one part does not hold up the others.
+async fn upload(messaging: &Messaging, due: Due) {
+    if due.prekeys
+        && let Err(error) = messaging.prekeys.upload().await
+    {
+        tracing::warn!(%error, "the prekeys were not uploaded");
+    }
+}
+
+async fn rest(conn: &Conn, messaging: &Messaging, due: Due) {
     let fetch = async {
-        if properties {
+        if due.properties {
             props::fetch(conn, Ask::Changed).await;
         }
     };
     let settle = async {
-        if receipts && let Err(error) = messaging.send_owed_receipts().await {
+        if due.receipts
+            && let Err(error) = messaging.send_owed_receipts().await
+        {
             tracing::error!(%error, "the store failed");
         }
     };
-    tokio::join!(upload, fetch, settle);
+    tokio::join!(fetch, settle);
 }

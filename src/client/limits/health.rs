@@ -88,7 +88,10 @@ pub fn health(tx: &Tx<'_>, now: UnixMillis) -> Result<Health, StoreError> {
     let kept = Restrictions::load(tx)?;
     let mut signals = Vec::new();
     let stop = stopped(tx, &mut signals)?;
-    if let Some(at) = tx.setting(EXPIRY)?.and_then(|at| std::str::from_utf8(at.expose()).ok()?.parse().ok()) {
+    if let Some(at) = tx
+        .setting(EXPIRY)?
+        .and_then(|at| std::str::from_utf8(at.expose()).ok()?.rsplit(' ').next()?.parse().ok())
+    {
         let seconds: i64 = at;
         signals.push(Shown::new(SignalKind::ClientExpiry).until(Some(seconds.saturating_mul(1000))));
     }

@@ -113,19 +113,20 @@ impl Accepted {
     }
 
     /// Undoes step 7, where the reply could not be sent: the link, what was learned of the phone, and the event that
-    /// told of it. A name is left empty, as it was.
-    pub fn undo(&self, tx: &mut Tx<'_>, event_id: &str, now: UnixMillis) -> Result<(), StoreError> {
+    /// told of it.
+    pub fn undo(&self, tx: &mut Tx<'_>, event_id: &str) -> Result<(), StoreError> {
         tx.set_link(None)?;
+        // The same link may come about later, and is then to be told.
+        tx.withdraw_event(event_id)?;
         if self.business.is_some() {
-            tx.set_push_name("")?;
+            tx.forget_push_name()?;
         }
         if let Some(lid) = &self.lid {
             tx.delete_mapping(&self.jid.to_user().to_string(), &lid.to_user().to_string())?;
         }
         tx.delete_identity(&self.phone_address())?;
         tx.set_flag(Flag::ServerHasNoPrekeys, false)?;
-        tx.set_flag(Flag::InitialSyncNeeded, false)?;
-        tx.acknowledge(event_id, now).map(drop)
+        tx.set_flag(Flag::InitialSyncNeeded, false)
     }
 
     /// Where the phone's identity is kept: under its LID, else under its number.

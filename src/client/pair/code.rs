@@ -9,6 +9,7 @@ use super::driver::{Done, Driver, Over};
 use super::flow::{CODE_LIFE, Flow};
 use crate::client::iq::Repeat;
 use crate::client::line::IqError;
+use crate::client::version;
 use crate::crypto::{KeyPair, random_bytes};
 use crate::signal::link_code::{self, Code, FinishRandom};
 use crate::stanza::pair::{self, CompanionHello, LinkCode};
@@ -40,6 +41,9 @@ pub enum CodeError {
         /// Seconds to wait, as it says.
         backoff: Option<u64>,
     },
+    /// The server did not answer.
+    #[error("the server did not answer; try again later")]
+    NoAnswer,
     /// The server's answer made no sense.
     #[error("the server's answer holds no reference")]
     BadAnswer,
@@ -113,6 +117,7 @@ impl Driver {
             Err(IqError::Refused { code, text, backoff, .. }) => {
                 Err(CodeError::Refused { code, text, backoff })
             }
+            Err(IqError::Timeout) => Err(CodeError::NoAnswer),
             Err(_) => Err(CodeError::Closed),
         };
         match (reference, &mut self.flow) {
@@ -133,7 +138,8 @@ impl Driver {
                 let _ = asked.reply.send(Err(CodeError::Closed));
             }
         }
-        Ok(())
+        // The refs may have run out meanwhile.
+        self.close_if_exhausted()
     }
 
     pub(super) async fn link_code(&mut self, told: LinkCode) -> Result<(), Over> {
@@ -209,7 +215,9 @@ impl Driver {
         if let Some(asked) = self.asked.take() {
             let _ = asked.reply.send(Err(CodeError::Closed));
         }
-        self.tell(PairEvent::PairingCodeVoid { reason: reason.to_owned() });
+        let reason = format!("{reason}{}", version::suspicion(&self.ctx));
+        tracing::info!(reason, "the pairing code is void");
+        self.tell(PairEvent::PairingCodeVoid { reason });
         let steps = self.rotation.flow_ended(self.now(), &mut self.ctx.chance.fork());
         self.take(steps).await
     }

@@ -22,6 +22,7 @@ use crate::client::event::{Event, Linked};
 use crate::client::iq::Repeat;
 use crate::client::line::IqError;
 use crate::client::link::Link;
+use crate::client::version;
 use crate::signal::adv::AdvSecret;
 use crate::signal::qr::Qr;
 use crate::stanza::pair::{LinkCode, PairSuccess};
@@ -104,24 +105,31 @@ pub(crate) struct Driver {
     pub(super) pending: FuturesUnordered<Pending>,
     events: mpsc::Sender<PairEvent>,
     has_refs: bool,
+    /// The handshake ended then.
+    began: Instant,
+    /// What was stored for a reply to pair-success of which it is not known that it is written, and its event.
+    unwritten: Option<(Arc<accept::Accepted>, String)>,
     /// The reply to pair-success is written: only forward from here.
     signed: Option<Instant>,
 }
 
 impl Driver {
     pub fn new(ctx: Context, link: Link, own: Arc<Registering>, events: mpsc::Sender<PairEvent>) -> Self {
+        let began = ctx.clock.now();
         Self {
             ctx,
             link,
             own,
             rotation: Rotation::default(),
             secret: None,
+            began,
             flow: None,
             asked: None,
             gate: Gate::default(),
             pending: FuturesUnordered::new(),
             events,
             has_refs: false,
+            unwritten: None,
             signed: None,
         }
     }
@@ -217,7 +225,10 @@ impl Driver {
                         self.tell(PairEvent::QrCode { text, valid_for });
                     }
                 }
-                Step::Exhausted => self.tell(PairEvent::QrExhausted),
+                Step::Exhausted => {
+                    tracing::info!(suspicion = version::suspicion(&self.ctx), "the QR codes are used up");
+                    self.tell(PairEvent::QrExhausted);
+                }
             }
         }
         self.close_if_exhausted()
@@ -242,10 +253,10 @@ impl Driver {
     }
 
     /// Nothing is left to show and nothing is outstanding.
-    fn close_if_exhausted(&self) -> Result<(), Over> {
+    pub(super) fn close_if_exhausted(&self) -> Result<(), Over> {
         let busy = self.flow.is_some() || self.asked.is_some() || self.gate.is_open();
         if self.has_refs && self.rotation.is_exhausted() && !busy {
-            return Err(Over::new("the QR codes are used up"));
+            return Err(Over::new(format!("the QR codes are used up{}", version::suspicion(&self.ctx))));
         }
         Ok(())
     }
@@ -255,7 +266,9 @@ impl Driver {
             return Some(signed + self.ctx.config.timeouts.restart);
         }
         let flow = self.flow.as_ref().map(Flow::deadline);
-        [self.rotation.deadline(), flow, self.gate.deadline()].into_iter().flatten().min()
+        // A server that never sends refs is not waited for for ever, whatever pongs it sends (01 §5).
+        let first = (!self.has_refs).then(|| self.began + self.ctx.config.timeouts.first_stanza);
+        [self.rotation.deadline(), flow, self.gate.deadline(), first].into_iter().flatten().min()
     }
 
     async fn tick(&mut self) -> Result<(), Over> {
@@ -263,6 +276,9 @@ impl Driver {
             return Err(Over::new("the server did not end the connection after pairing"));
         }
         let now = self.now();
+        if !self.has_refs && now >= self.began + self.ctx.config.timeouts.first_stanza {
+            return Err(Over::new("the server sent no codes within 60 s"));
+        }
         if self.gate.deadline().is_some_and(|due| now >= due) {
             return Err(self.gate_failed("passkey_timeout", "no answer in time"));
         }
@@ -300,13 +316,20 @@ impl Driver {
             return Err(self.refuse(id, Refused::internal(error.to_string())).await);
         }
         let reply = pair::device_sign(id, accepted.key_index, accepted.reply.clone());
+        self.unwritten = Some((Arc::clone(&accepted), event_id));
         if self.link.send_written(&reply).await.is_err() {
-            let undone = Arc::clone(&accepted);
-            self.ctx.store.write(move |tx| undone.undo(tx, &event_id, now)).await?;
+            self.take_back().await?;
             return Err(Over::new("the connection broke before the pairing was confirmed"));
         }
+        self.unwritten = None;
         self.signed = Some(self.now());
         Ok(())
+    }
+
+    /// Writing has failed: a link whose reply has not left does not come about.
+    pub async fn take_back(&mut self) -> Result<(), StoreError> {
+        let Some((accepted, event_id)) = self.unwritten.take() else { return Ok(()) };
+        self.ctx.store.write(move |tx| accepted.undo(tx, &event_id)).await
     }
 
     fn verify(&self, told: &PairSuccess) -> Result<accept::Accepted, Refused> {
@@ -366,5 +389,43 @@ async fn sleep_until(clock: &crate::clock::Clock, deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => clock.sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::chance::Chance;
+    use crate::client::config::Config;
+    use crate::client::context::Shared;
+    use crate::client::net::memory::network;
+    use crate::client::net::{Endpoint, Tls};
+    use crate::client::pair::keys;
+    use crate::client::state::State;
+    use crate::clock::Clock;
+    use crate::crypto::PublicKey;
+    use crate::store::memory::MemoryAccounts;
+    use crate::store::{AccountId, Accounts};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_sends_refs_is_waited_for_60_s() {
+        let clock = Clock::starting_at(1_786_000_000_000);
+        let store = MemoryAccounts::new().create(&AccountId::new("test").unwrap(), 0).unwrap();
+        let endpoint =
+            Endpoint::at("ws://localhost/".parse().unwrap(), PublicKey([9; 32]), Tls::new(None).unwrap());
+        let config = Config::new(endpoint, Arc::new(network().0));
+        let chance = Chance::seeded(&[1; 32]);
+        let mut rng = chance.fork();
+        let own = store.write(move |tx| keys::ensure(tx, 0, &mut rng)).await.unwrap();
+        let ctx = Shared::new(config, store, clock, chance, State::Pairing);
+        let (link, _orders) = Link::new();
+        let (events, _told) = mpsc::channel(8);
+        let mut driver = Driver::new(ctx, link, Arc::new(own), events);
+        let (_inputs, mut inputs) = mpsc::channel(1);
+        let (_commands, mut commands) = mpsc::channel(1);
+        let before = clock.now();
+        let over = driver.run(&mut inputs, &mut commands).await;
+        assert_eq!(clock.now() - before, Duration::from_secs(60));
+        assert!(over.reason.contains("60 s"), "{}", over.reason);
     }
 }

@@ -9,8 +9,8 @@ use crate::stanza::receipt::{Kind, Receipt};
 use crate::stanza::retry::{Reason, Request};
 use crate::store::{StoreError, Tx};
 
-/// The receipt of a message that was obtained; `None`: it is acked. `quiet`: it has no ticks.
-pub(crate) fn success(message: &Incoming<'_>, source: &Source, quiet: bool) -> Option<Receipt> {
+/// The receipt of a message that was obtained; `None`: it is acked. `quiet`: it has no ticks; `silent`: none has.
+pub(crate) fn success(message: &Incoming<'_>, source: &Source, quiet: bool, silent: bool) -> Option<Receipt> {
     let receipt = |kind| Receipt::new(kind, message.from.clone(), vec![message.id.clone()]);
     if message.is_peer() {
         return Some(receipt(Kind::PeerMessage));
@@ -32,7 +32,7 @@ pub(crate) fn success(message: &Incoming<'_>, source: &Source, quiet: bool) -> O
     if is_bot_elsewhere(source) {
         return None;
     }
-    let kind = if quiet && message.offline.is_none() { Kind::Inactive } else { Kind::Delivery };
+    let kind = if silent || quiet && message.offline.is_none() { Kind::Inactive } else { Kind::Delivery };
     let participant = message.participant.clone().filter(|_| in_group);
     Some(Receipt { participant, ..receipt(kind) })
 }

@@ -3,14 +3,14 @@
 use prost::Message as _;
 
 use crate::client::devices::{mapping, metadata};
-use crate::client::event::{Change, Event, Received, Target};
+use crate::client::event::{Event, Received};
 use crate::client::receive::env::Env;
-use crate::client::receive::phone;
+use crate::client::receive::{change, phone, share};
 use crate::client::send::{secret_of, settle, timer};
+use crate::proto::Message;
 use crate::proto::edit::{self, EditError};
 use crate::proto::message::protocol_message::Type;
 use crate::proto::message::{AppStateSyncKeyShare, ProtocolMessage};
-use crate::proto::{Message, MessageKey as Key};
 use crate::stanza::content::{classify, unwrap, unwrap_bytes};
 use crate::stanza::message::{Chat, Incoming, Source};
 use crate::store::inbox::MessageKey;
@@ -67,29 +67,49 @@ pub(crate) fn take(
     if is_bare(inner) {
         return Ok(false);
     }
-    *quiet = inner.reaction_message.is_some()
-        || inner.enc_reaction_message.is_some()
-        || inner.enc_comment_message.is_some()
-        || inner.enc_event_response_message.is_some()
-        || inner.keep_in_chat_message.is_some();
+    *quiet = is_quiet(inner);
+    let timestamp = time(env, stanza);
+    let change = change::of(env, source, inner);
+    let target = change.as_ref().map(|change| change.target().clone());
     let event = Event::Message(Box::new(Received {
         chat: source.chat.to_string(),
         sender: source.sender.to_string(),
         sender_alt: source.sender_alt.as_ref().map(Jid::to_string),
         id: stanza.id.clone(),
         from_me: source.from_me,
-        timestamp: time(env, stanza),
+        timestamp,
         push_name: stanza.push_name.clone(),
         offline: stanza.offline.is_some(),
         text: text(inner),
-        change: change(env, source, inner),
+        change,
         message: whole(&innermost, inner).unwrap_or_else(|_| inner.encode_to_vec()),
     }));
-    tx.push_event(&event.row(env.now), env.now)?;
+    match target {
+        Some(target) => change::push(tx, env, source, &target, event)?,
+        None => {
+            tx.push_event(&event.row(env.now), env.now)?;
+        }
+    }
+    change::release(tx, env, source, &stanza.id, timestamp)?;
     Ok(true)
 }
 
-fn time(env: &Env, stanza: &Incoming<'_>) -> i64 {
+/// Kinds that have no ticks (05b §8).
+fn is_quiet(message: &Message) -> bool {
+    let label = message.protocol_message.as_ref().and_then(|protocol| protocol.r#type)
+        == Some(Type::GroupMemberLabelChange as i32);
+    label
+        || message.reaction_message.is_some()
+        || message.enc_reaction_message.is_some()
+        || message.enc_comment_message.is_some()
+        || message.enc_event_response_message.is_some()
+        || message.keep_in_chat_message.is_some()
+        || message.message_history_bundle.is_some()
+        || message.message_history_notice.is_some()
+}
+
+/// The server's time of a message, Unix seconds; without one, now.
+pub(crate) fn time(env: &Env, stanza: &Incoming<'_>) -> i64 {
     stanza.t.and_then(|t| i64::try_from(t).ok()).unwrap_or(env.server_s)
 }
 
@@ -131,55 +151,6 @@ fn text(message: &Message) -> Option<String> {
     message.conversation.clone().or(extended)
 }
 
-fn change(env: &Env, source: &Source, message: &Message) -> Option<Change> {
-    if let Some(reaction) = &message.reaction_message {
-        let target = target(env, source, reaction.key.as_ref()?)?;
-        return Some(Change::Reaction { target, text: reaction.text.clone().unwrap_or_default() });
-    }
-    if let Some(edited) = &message.edited_message {
-        let inner = edited.message.as_ref()?.protocol_message.as_ref()?;
-        return protocol_change(env, source, inner);
-    }
-    protocol_change(env, source, message.protocol_message.as_ref()?)
-}
-
-fn protocol_change(env: &Env, source: &Source, protocol: &ProtocolMessage) -> Option<Change> {
-    let target = target(env, source, protocol.key.as_ref()?)?;
-    match Type::try_from(protocol.r#type?).ok()? {
-        Type::Revoke => Some(Change::Revoke(target)),
-        Type::MessageEdit => Some(Change::Edit(target)),
-        _ => None,
-    }
-}
-
-/// The target of a change: the key is written from the view of who sends this message, and the chat is always that of
-/// the stanza.
-fn target(env: &Env, source: &Source, key: &Key) -> Option<Target> {
-    let id = key.id.clone().filter(|id| !id.is_empty())?;
-    let author = if key.from_me == Some(true) {
-        source.sender.to_user()
-    } else if let Some(participant) = key.participant.as_deref().filter(|jid| !jid.is_empty()) {
-        participant.parse::<Jid>().ok()?.to_user()
-    } else if source.kind != Chat::Direct {
-        return None;
-    } else if source.from_me {
-        source.chat.to_user()
-    } else {
-        env.own.in_namespace_of(&source.chat).to_user()
-    };
-    Some(Target { author: author.to_string(), id })
-}
-
-/// Whether the change is one that its sender may make: an own message, or as an admin (who the server vouches for).
-fn may_change(source: &Source, stanza: &Incoming<'_>, target: &Target) -> bool {
-    let author = target.author.parse::<Jid>().ok();
-    let own_message = author.is_some_and(|author| {
-        author.same_user(&source.sender)
-            || source.sender_alt.as_ref().is_some_and(|alt| author.same_user(alt))
-    });
-    own_message || (source.kind == Chat::Group && stanza.edit.as_deref() == Some("8"))
-}
-
 /// Protocol messages. `None`: it goes to the application as a message; else whether it counts as content.
 fn protocol_message(
     tx: &mut Tx<'_>,
@@ -195,8 +166,8 @@ fn protocol_message(
             let allowed = protocol
                 .key
                 .as_ref()
-                .and_then(|key| target(env, source, key))
-                .is_some_and(|target| may_change(source, stanza, &target));
+                .and_then(|key| change::target(env, source, key))
+                .is_some_and(|target| change::is_allowed(source, stanza, &target));
             let id = protocol.key.as_ref().and_then(|key| key.id.as_deref());
             if let (true, true, Type::Revoke, Some(id)) = (allowed, source.from_me, kind, id) {
                 settle::revoked(tx, &source.chat, id)?;
@@ -231,11 +202,21 @@ fn protocol_message(
             }
             Ok(Some(true))
         }
-        Type::AppStateSyncKeyRequest
-        | Type::PeerDataOperationRequestMessage
+        Type::AppStateSyncKeyRequest => {
+            if let (true, Some(asked)) = (source.from_me, &protocol.app_state_sync_key_request) {
+                share::answer(tx, env, stanza, source, asked)?;
+            }
+            Ok(Some(true))
+        }
+        // Between own devices, or for bots: nothing for the application, whoever sent them.
+        Type::PeerDataOperationRequestMessage
         | Type::InitialSecurityNotificationSettingSync
         | Type::AppStateFatalExceptionNotification
-        | Type::EphemeralSyncResponse => Ok(Some(true)),
+        | Type::EphemeralSyncResponse
+        | Type::MediaNotifyMessage
+        | Type::RequestWelcomeMessage
+        | Type::BotFeedbackMessage
+        | Type::BotMemuOnboardingMessage => Ok(Some(true)),
         _ => Ok(None),
     }
 }

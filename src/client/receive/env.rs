@@ -53,6 +53,8 @@ pub(crate) enum Effect {
     Outbox,
     /// A limit has changed: what waits is looked at again.
     Limits,
+    /// An event waits for its message.
+    Held,
     /// A device list is stale.
     Refresh(Jid),
     /// The server has few prekeys of ours left.
@@ -85,6 +87,8 @@ pub(crate) struct Env {
     pub(crate) guards: Guards,
     /// What is told about device lists overtakes the questions about them.
     pub(crate) epochs: Epochs,
+    /// Delivery receipts show no ticks (05b §8, "silent delivery").
+    pub(crate) silent: bool,
     pub(crate) effects: Vec<Effect>,
     /// What was unknown inside the messages of the batch.
     pub(crate) unknown: Vec<Unknown>,

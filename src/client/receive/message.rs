@@ -16,7 +16,7 @@ use crate::stanza::message::{Chat, Enc, Incoming, Own as OwnJids, Source};
 use crate::stanza::outgoing::Cipher;
 use crate::store::inbox::MessageKey;
 use crate::store::{Placeholder, StoreError, Tx};
-use crate::wire::Node;
+use crate::wire::{Node, NodeRef};
 
 /// Retry receipts are sent with the counts 1 to this.
 const MAX_COUNT: u32 = 4;
@@ -35,6 +35,8 @@ struct Outcome {
     lost: bool,
     /// A good decrypt with a plaintext that is none: the bytes.
     undecodable: Option<Vec<u8>>,
+    /// A good decrypt of a transport that is not ours.
+    foreign: bool,
     /// The first failure that a resend can heal, and its ciphertext.
     failure: Option<(NotOpened, u32, [u8; 32])>,
     /// A bot's reply to a message whose secret is not known.
@@ -44,7 +46,7 @@ struct Outcome {
 }
 
 /// Handles a message.
-pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), StoreError> {
+pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: NodeRef<'_>) -> Result<(), StoreError> {
     let Ok(Some(answerable)) = Answerable::of(node) else {
         tracing::warn!("a message without id or sender can't be answered");
         return Ok(());
@@ -139,9 +141,9 @@ fn open_all(
         };
         take(tx, env, message, source, key, enc, opened, &mut outcome)?;
     }
-    // The resend of a failed distribution brings the key again: without it the group part need not be tried.
+    // The resend of a failed distribution brings the key again: where nothing opened the group part need not be tried.
     let in_group = matches!(source.kind, Chat::Group | Chat::Status | Chat::Broadcast);
-    if in_group && outcome.failure.is_none() {
+    if in_group && (outcome.failure.is_none() || outcome.opened) {
         for enc in message.encs.iter().filter(is_group) {
             let opened = match seen(tx, enc)? {
                 true => Err(None),
@@ -213,6 +215,10 @@ fn take(
     open::note(tx, env, enc, key)?;
     outcome.opened = true;
     // Version 3 is not padded and not ours; a bot's reply is never padded.
+    if enc.version == Some(3) {
+        outcome.foreign = true;
+        return Ok(());
+    }
     let plain = match enc.version {
         _ if enc.cipher == Some(Cipher::MessageSecret) => Some(padded.as_slice()),
         None | Some(2) => padding::unpad(&padded).ok(),
@@ -235,7 +241,7 @@ fn take(
     }
     if content::take(tx, env, message, source, key, opened, &mut outcome.quiet)? {
         outcome.content = true;
-        tx.mark_message_seen(key, env.now)?;
+        tx.mark_message_seen(key, Some(content::time(env, message)), env.now)?;
         tx.delete_placeholder(key)?;
         phone::not_needed(tx, key)?;
     }
@@ -275,7 +281,7 @@ fn without_content(
     message: &Incoming<'_>,
     source: &Source,
     key: &MessageKey,
-    node: &Node,
+    node: NodeRef<'_>,
 ) -> Result<(), StoreError> {
     let known = tx.seen_message(key)?.is_some() || tx.placeholder(key)?.is_some();
     if !message.is_peer() && !known {
@@ -307,7 +313,7 @@ fn close(env: &mut Env, answerable: &Answerable, message: &Incoming<'_>, source:
 
 fn closing(env: &Env, answerable: &Answerable, message: &Incoming<'_>, source: &Source) -> Node {
     let own_copy = source.from_me && message.recipient.is_some() && !message.is_peer();
-    let receipt = own_copy.then(|| answer::success(message, source, false)).flatten();
+    let receipt = own_copy.then(|| answer::success(message, source, false, env.silent)).flatten();
     receipt.and_then(|receipt| receipt.build()).unwrap_or_else(|| answerable.ack(Some(&env.own.pn)))
 }
 
@@ -340,7 +346,7 @@ fn conclude(
     source: &Source,
     key: &MessageKey,
     outcome: Outcome,
-    node: &Node,
+    node: NodeRef<'_>,
 ) -> Result<(), StoreError> {
     if env.effects.iter().any(|effect| matches!(effect, Effect::OwnPhoneChanged)) {
         // The account stops; what is not answered comes again.
@@ -351,9 +357,11 @@ fn conclude(
     {
         return ask_again(tx, env, answerable, message, source, key, &error, count, hash, node);
     }
-    let hide = message.encs.iter().any(|enc| enc.hide);
-    if outcome.content || outcome.opened && outcome.undecodable.is_none() {
-        match answer::success(message, source, outcome.quiet) {
+    // A hidden one that is lost is no loss to a person, but a reaction or a vote is.
+    let counts = matches!(message.kind.as_deref(), Some("reaction" | "poll"));
+    let hide = message.encs.iter().any(|enc| enc.hide) && !counts;
+    if outcome.content || outcome.opened && outcome.undecodable.is_none() && !outcome.foreign {
+        match answer::success(message, source, outcome.quiet, env.silent) {
             Some(receipt) => env.effects.push(Effect::Receipt(receipt)),
             None => env.send(answerable.ack(Some(&env.own.pn))),
         }
@@ -364,7 +372,7 @@ fn conclude(
         env.send(answerable.nack(Some(&env.own.pn), Nack::MissingMessageSecret));
     } else if outcome.lost {
         tracing::warn!("the content of a message is lost: its key was used before");
-        match answer::success(message, source, false).filter(|_| hide) {
+        match answer::success(message, source, false, env.silent).filter(|_| hide) {
             Some(receipt) => env.effects.push(Effect::Receipt(receipt)),
             None => env.send(answerable.nack(Some(&env.own.pn), Nack::OldCounter)),
         }
@@ -386,7 +394,7 @@ fn ask_again(
     error: &NotOpened,
     count: u32,
     hash: [u8; 32],
-    node: &Node,
+    node: NodeRef<'_>,
 ) -> Result<(), StoreError> {
     let old_status = source.kind == Chat::Status
         && message.t.and_then(|t| i64::try_from(t).ok()).is_some_and(|t| env.server_s - t > STATUS_AGE);

@@ -3,6 +3,7 @@
 
 mod answer;
 mod bot;
+pub(crate) mod change;
 mod content;
 pub(crate) mod env;
 mod message;
@@ -10,6 +11,7 @@ pub(crate) mod notice;
 mod open;
 mod phone;
 pub(crate) mod receipts;
+mod share;
 
 pub(crate) use env::{AskAgain, Effect, Env, Guards};
 
@@ -17,22 +19,28 @@ use std::collections::HashMap;
 
 use crate::stanza::receipt::{Kind, MAX_IDS, Receipt};
 use crate::store::{StoreError, Tx};
-use crate::wire::{Jid, Node};
+use crate::wire::{Jid, NodeRef, Token, token};
 
-/// Stanzas of one transaction.
+/// Stanzas of one transaction, and their bytes (05b §7 no. 5).
 pub(crate) const BATCH: usize = 400;
+pub(crate) const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// Handles the stanzas of a batch, in order.
-pub(crate) fn batch(tx: &mut Tx<'_>, env: &mut Env, stanzas: &[Node]) -> Result<(), StoreError> {
-    for stanza in stanzas {
-        match stanza.tag.as_ref() {
-            "message" | "status" => message::handle(tx, env, stanza)?,
-            "receipt" => receipts::handle(tx, env, stanza)?,
-            "notification" => notice::handle(tx, env, stanza)?,
-            _ => {}
-        }
+/// What handles one stanza, inside the transaction of its batch.
+pub(crate) type Handler = fn(&mut Tx<'_>, &mut Env, NodeRef<'_>) -> Result<(), StoreError>;
+
+const MESSAGE: Token = token("message");
+const STATUS: Token = token("status");
+const RECEIPT: Token = token("receipt");
+const NOTIFICATION: Token = token("notification");
+
+/// Handles a stanza.
+pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, stanza: NodeRef<'_>) -> Result<(), StoreError> {
+    match stanza.tag_token() {
+        Some(MESSAGE | STATUS) => message::handle(tx, env, stanza),
+        Some(RECEIPT) => receipts::handle(tx, env, stanza),
+        Some(NOTIFICATION) => notice::handle(tx, env, stanza),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Receipts that differ in their id only become one; `now_s` goes into those of several. The order of the first ids

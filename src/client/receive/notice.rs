@@ -7,7 +7,7 @@ use crate::client::prekeys::LOW;
 use crate::client::receive::env::{Effect, Env};
 use crate::stanza::ack::{Answerable, Nack};
 use crate::store::{Flag, StoreError, Tx};
-use crate::wire::{Jid, Node};
+use crate::wire::{Jid, NodeRef};
 
 /// Whether a notification is one of this room.
 pub(crate) fn is_ours(kind: &str, has_devices: bool) -> bool {
@@ -15,13 +15,13 @@ pub(crate) fn is_ours(kind: &str, has_devices: bool) -> bool {
 }
 
 /// Handles one.
-pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), StoreError> {
+pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: NodeRef<'_>) -> Result<(), StoreError> {
     let Ok(Some(answerable)) = Answerable::of(node) else {
         tracing::warn!("a notification without id or sender can't be answered");
         return Ok(());
     };
     if node.str("type").as_deref() == Some("mex") {
-        let nack = limits::mex(tx, node, env.times())?;
+        let nack = limits::mex(tx, &node.to_node(), env.times())?;
         env.effects.push(Effect::Limits);
         env.send(nack.map_or_else(|| answerable.ack(None), |nack| answerable.nack(None, nack)));
         return Ok(());
@@ -43,7 +43,7 @@ pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), 
     Ok(())
 }
 
-fn encrypt(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<bool, StoreError> {
+fn encrypt(tx: &mut Tx<'_>, env: &mut Env, node: NodeRef<'_>) -> Result<bool, StoreError> {
     let Some(from) = node.jid("from") else { return Ok(true) };
     if node.find("identity").is_some() {
         if from.device() != 0 {
@@ -79,7 +79,7 @@ fn encrypt(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<bool, StoreErr
 }
 
 /// A contact gives us a token (05d §6).
-fn token(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<bool, StoreError> {
+fn token(tx: &mut Tx<'_>, env: &mut Env, node: NodeRef<'_>) -> Result<bool, StoreError> {
     let (Some(from), Some(tokens)) = (node.jid("from"), node.find("tokens")) else { return Ok(false) };
     let lid = node.jid("sender_lid");
     if let Some(lid) = &lid {

@@ -20,7 +20,7 @@ use crate::stanza::message::{Chat, Incoming, Own as OwnJids, Source};
 use crate::stanza::message_id;
 use crate::store::inbox::MessageKey;
 use crate::store::{Enqueued, NewOutgoing, OutgoingState, SecretBytes, StoreError, Tx};
-use crate::wire::{Jid, Node};
+use crate::wire::{Content, Jid, NodeRef};
 
 /// Older messages are not asked for, in seconds.
 const MAX_AGE: i64 = 14 * 24 * 60 * 60;
@@ -54,10 +54,12 @@ pub(crate) fn may_ask(env: &Env, message: &Incoming<'_>, source: &Source) -> boo
 }
 
 /// The stanza without its ciphertexts, kept for the answer.
-pub(crate) fn envelope(node: &Node) -> SecretBytes {
+pub(crate) fn envelope(node: NodeRef<'_>) -> SecretBytes {
     let heavy = ["enc", "participants", "device-identity"];
-    let mut kept = Node { content: crate::wire::Content::None, ..node.clone() };
-    kept = kept.children(node.nodes().filter(|child| !heavy.contains(&child.tag.as_ref())).cloned());
+    let mut kept = node.to_node();
+    if let Content::Nodes(children) = &mut kept.content {
+        children.retain(|child| !heavy.contains(&child.tag.as_ref()));
+    }
     // What was decoded also encodes; without an envelope the answer's own data serve.
     SecretBytes::new(crate::wire::encode(&kept).unwrap_or_default())
 }
@@ -198,7 +200,7 @@ fn obtained(
     let bytes = message.encode_to_vec();
     let opened = content::Opened { message: *message, bytes: &bytes };
     if content::take(tx, env, &stanza, &source, key, opened, &mut quiet)? {
-        tx.mark_message_seen(key, env.now)?;
+        tx.mark_message_seen(key, Some(content::time(env, &stanza)), env.now)?;
         tx.delete_placeholder(key)?;
     }
     Ok(())

@@ -9,10 +9,10 @@ use crate::stanza::ack::{Answerable, Nack};
 use crate::stanza::receipt::{self, Incoming, Part, Received};
 use crate::stanza::retry;
 use crate::store::{Flag, OutgoingState, StoreError, Tx};
-use crate::wire::{Jid, Node};
+use crate::wire::{Jid, NodeRef};
 
 /// Handles a receipt.
-pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: &Node) -> Result<(), StoreError> {
+pub(crate) fn handle(tx: &mut Tx<'_>, env: &mut Env, node: NodeRef<'_>) -> Result<(), StoreError> {
     let Ok(Some(answerable)) = Answerable::of(node) else {
         tracing::warn!("a receipt without id or sender can't be answered");
         return Ok(());

@@ -1,5 +1,5 @@
-//! Peer messages: what this device asks its own phone (protocol 05a §11). They are rows of the outbox like every send,
-//! but the application hears nothing of them.
+//! Peer messages: what this device asks its own phone, or answers another own device (protocol 05a §11). They are rows
+//! of the outbox like every send, but the application hears nothing of them.
 
 use prost::Message as _;
 use rand_chacha::ChaCha20Rng;
@@ -15,7 +15,7 @@ use crate::stanza::outgoing::{Body, Cipher, Enc, Outgoing as Stanza, Peer, PushP
 use crate::store::{Outgoing, OutgoingState, SecretBytes, Tx, UnixMillis};
 use crate::wire::Jid;
 
-/// The kind of such a row; its chat is the own number.
+/// The kind of such a row; its chat is the own number, with the device unless that is the phone.
 pub(crate) const KIND: &str = "peer";
 
 /// Whether a row is a peer message.
@@ -23,9 +23,10 @@ pub(crate) fn is_peer(row: &Outgoing) -> bool {
     row.kind == KIND
 }
 
-/// The own phone.
-pub(crate) fn phone(own: &Own) -> Jid {
-    own.pn.to_user()
+/// The own device that a row is for: by number, the phone unless the row names another one.
+pub(crate) fn device(row: &Outgoing, own: &Own) -> Jid {
+    let named = row.chat.parse::<Jid>().map_or(0, |chat| chat.device());
+    if named == 0 { own.pn.to_user() } else { own.pn.with_device(named) }
 }
 
 /// How urgently a request wakes the phone (05a §11). For a placeholder or a link preview a phone is woken only if it has
@@ -48,7 +49,7 @@ fn importance(message: &Message) -> Peer {
     Peer { priority, privacy_sensitive }
 }
 
-/// Encrypts a row for the own phone and writes what has to be durable before it leaves. `None`: it is not wanted any
+/// Encrypts a row for its device and writes what has to be durable before it leaves. `None`: it is not wanted any
 /// more.
 pub(crate) fn seal(
     tx: &mut Tx<'_>,
@@ -60,8 +61,8 @@ pub(crate) fn seal(
     let Some(mut row) = tx.outgoing(key)?.filter(|row| row.state == OutgoingState::Queued) else {
         return Ok(None);
     };
-    let phone = phone(&own);
-    let device = address::key(&address::canonical(tx, &phone)?);
+    let to = device(&row, &own);
+    let device = address::key(&address::canonical(tx, &to)?);
     let padded = padding::pad(row.plaintext.expose(), rng);
     let (sent, _) = session::encrypt(tx, &device, &padded, now)?.ok_or(NotEncrypted::Nobody)?;
     let cipher = match sent.kind {
@@ -69,7 +70,7 @@ pub(crate) fn seal(
         CiphertextType::Message => Cipher::Message,
     };
     let body = Body::One(Enc::new(cipher, sent.bytes));
-    let mut stanza = Stanza::new(row.message_id.clone(), phone, Kind::Text, body);
+    let mut stanza = Stanza::new(row.message_id.clone(), to, Kind::Text, body);
     stanza.peer = Some(importance(&Message::decode(row.plaintext.expose()).unwrap_or_default()));
     stanza.meta = vec![("appdata", "default".into())];
     if stanza.needs_device_identity() {

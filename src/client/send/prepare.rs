@@ -120,7 +120,7 @@ impl Messaging {
 
     async fn prepare_peer(&self, row: &Outgoing) -> Result<Vec<u8>, NotPrepared> {
         let own = self.ctx.store.read(Own::load).await?.ok_or(DevicesError::NotLinked)?;
-        if self.devices.sessions(&[peer::phone(&own)]).await?.own_phone_changed {
+        if self.devices.sessions(&[peer::device(row, &own)]).await?.own_phone_changed {
             return Err(DevicesError::Iq(IqError::Stopped).into());
         }
         let (key, now, mut rng) = (row.key.clone(), self.ctx.clock.wall_ms(), self.ctx.chance.fork());

@@ -3,6 +3,7 @@
 
 mod bots;
 mod cancelled;
+mod changes;
 mod contacts;
 mod delivery;
 mod edits;
@@ -14,6 +15,8 @@ mod migration;
 mod missed;
 mod outbox;
 mod phone;
+mod receiving;
+mod restored;
 mod restrictions;
 mod retries;
 mod router;
@@ -38,6 +41,7 @@ use crate::client::messaging::Messaging;
 use crate::client::net::memory::network;
 use crate::client::net::{Endpoint, Tls};
 use crate::client::prekeys::mint::stored;
+use crate::client::receive::{self, Handler};
 use crate::client::send::Pacing;
 use crate::client::state::State;
 use crate::clock::Clock;
@@ -48,7 +52,7 @@ use crate::signal::adv::{AdvSecret, Hosting, companion};
 use crate::signal::padding;
 use crate::store::memory::MemoryAccounts;
 use crate::store::{AccountId, Accounts, Keys, Link, Store, StoreError};
-use crate::wire::{Jid, Node};
+use crate::wire::{Arena, Jid, Node, OwnedFrame};
 
 pub(crate) use router::{Fault, IqFault, Router};
 
@@ -78,6 +82,19 @@ pub(crate) struct Account {
     pn: Jid,
     lid: Jid,
     phone: KeyPair,
+}
+
+/// How a messaging half is started.
+struct Way {
+    polls: Option<u64>,
+    pacing: Pacing,
+    handler: Handler,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self { polls: None, pacing: FAST, handler: receive::handle }
+    }
 }
 
 /// The world.
@@ -140,27 +157,33 @@ impl World {
 
     /// Starts a messaging half over a store and connects it.
     pub(crate) async fn start(&self, store: Store, pn: Jid, lid: Jid) -> Device {
-        self.start_as(None, FAST, store, pn, lid).await
+        self.start_as(Way::default(), store, pn, lid).await
     }
 
     /// As [`start`](Self::start), at this pace.
     pub(crate) async fn start_paced(&self, store: Store, pn: Jid, lid: Jid, pacing: Pacing) -> Device {
-        self.start_as(None, pacing, store, pn, lid).await
+        self.start_as(Way { pacing, ..Way::default() }, store, pn, lid).await
     }
 
     /// As [`Self::start`]; after so many polls its workers are dropped where they stand.
     pub(crate) async fn start_for(&self, polls: Option<u64>, store: Store, pn: Jid, lid: Jid) -> Device {
-        self.start_as(polls, FAST, store, pn, lid).await
+        self.start_as(Way { polls, ..Way::default() }, store, pn, lid).await
     }
 
-    async fn start_as(&self, polls: Option<u64>, pacing: Pacing, store: Store, pn: Jid, lid: Jid) -> Device {
+    /// As [`Self::start`], with what handles a received stanza.
+    pub(crate) async fn start_handled(&self, store: Store, pn: Jid, lid: Jid, handler: Handler) -> Device {
+        self.start_as(Way { handler, ..Way::default() }, store, pn, lid).await
+    }
+
+    async fn start_as(&self, way: Way, store: Store, pn: Jid, lid: Jid) -> Device {
+        let Way { polls, pacing, handler } = way;
         // Never dialled: the router is the other end of every link.
         let address = "ws://localhost/".parse().unwrap();
         let endpoint = Endpoint::at(address, PublicKey([9; 32]), Tls::new(None).unwrap());
         let mut config = Config::new(endpoint, Arc::new(network().0));
         config.pacing = pacing;
         let ctx = Shared::new(config, store.clone(), self.clock, self.chance.clone(), State::Offline);
-        let messaging = Messaging::new(ctx);
+        let messaging = Messaging::handled_by(ctx, handler);
         let worker = tokio::spawn({
             let messaging = Arc::clone(&messaging);
             async move {
@@ -188,6 +211,14 @@ impl World {
     /// Lets everything that is under way come to rest.
     pub(crate) async fn settle(&self) {
         self.clock.sleep(Duration::from_secs(20)).await;
+    }
+}
+
+impl Messaging {
+    /// As if the stanza had come from the server.
+    pub(crate) async fn stanza(&self, node: Node) {
+        let plaintext = crate::wire::encode(&node).unwrap();
+        self.frame(OwnedFrame::decode(plaintext, Arena::new()).unwrap()).await;
     }
 }
 

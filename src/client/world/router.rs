@@ -250,6 +250,14 @@ impl Router {
         }
     }
 
+    /// As [`flush`](Self::flush), the newest first.
+    pub(crate) async fn flush_backwards(&self, device: &Device) {
+        let queue = self.lock().devices[&device.lid.to_string()].queue.clone();
+        for node in queue.into_iter().rev() {
+            device.messaging.stanza(node.attr("offline", "1")).await;
+        }
+    }
+
     async fn take(&self, by: &str, node: Node, messaging: &Messaging) {
         self.lock().log.push((by.to_owned(), node.clone()));
         match node.tag.as_ref() {

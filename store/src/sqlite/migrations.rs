@@ -6,7 +6,7 @@ use crate::error::{Result, StoreError};
 use crate::rows::Table;
 
 /// The newest schema version.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// Brings a file from `found` to [`SCHEMA`], each step in a transaction of its own with the new version number.
 pub(super) fn migrate(connection: &Connection, found: u32) -> Result<()> {
@@ -29,6 +29,8 @@ fn step(version: u32) -> String {
         2 => tables(34..=35),
         // What decides whether a chat is a new one (05d §9.2).
         3 => tables(36..=36),
+        // Events that wait for their message (05b §5).
+        4 => tables(37..=37),
         _ => String::new(),
     }
 }

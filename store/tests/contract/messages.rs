@@ -3,7 +3,7 @@
 use palomar_store::housekeeping::DAY;
 use palomar_store::{
     AskedRetry, ChatTimer, Enqueued, EventState, KeyPairBytes, Limits, MessageKey, Missed, NewEvent,
-    NewOutgoing, OutgoingState, OwedReceipt, Placeholder, Result, Secret, SecretBytes, SecretOf,
+    NewOutgoing, OutgoingState, OwedReceipt, Placeholder, Result, Round, Secret, SecretBytes, SecretOf,
     SignedPrekey, StoreError, Target, Tx,
 };
 
@@ -29,6 +29,9 @@ contract! {
     keys_with_zero_bytes_do_not_collide
     what_is_owed_to_missed_devices_stays_until_settled
     a_chat_keeps_the_younger_timer
+    a_round_of_housekeeping_is_cut_into_steps_and_ends_as_one_transaction_would
+    an_event_waits_for_its_message_or_for_its_time_and_no_more_than_512_do
+    a_withdrawn_event_leaves_no_trace
 }
 
 fn event(id: &str) -> NewEvent {
@@ -123,7 +126,7 @@ async fn opened_ciphertexts_and_obtained_messages_are_recognised(bench: Bench) {
             tx.mark_hash_seen(&[3; 32], &message, NOW)?;
             assert_eq!(tx.seen_hash(&[3; 32])?.unwrap().message, message);
             assert!(tx.seen_message(&message)?.is_none(), "a hash alone is not the content (04 R1)");
-            tx.mark_message_seen(&message, NOW)?;
+            tx.mark_message_seen(&message, None, NOW)?;
             assert_eq!(tx.seen_message(&message)?.unwrap().at, NOW);
             assert!(tx.seen_message(&MessageKey::new("chat", "other", "1"))?.is_none());
             tx.put_message_secret(&message, &Secret::new([4; 32]), SecretOf::Message, NOW)?;
@@ -323,7 +326,7 @@ async fn housekeeping_forgets_what_is_old_and_keeps_what_is_open(bench: Bench) {
         .write(move |tx| {
             let message = MessageKey::new("chat", "sender", "1");
             tx.mark_hash_seen(&[1; 32], &message, NOW)?;
-            tx.mark_message_seen(&message, NOW)?;
+            tx.mark_message_seen(&message, None, NOW)?;
             tx.push_event(&event("acked"), NOW)?;
             tx.acknowledge("acked", NOW)?;
             tx.push_event(&event("open"), NOW)?;
@@ -422,7 +425,7 @@ async fn keys_with_zero_bytes_do_not_collide(bench: Bench) {
         .write(|tx| {
             let odd = [("a", "b\0c"), ("a\0b", "c"), ("a\0", "b"), ("", "a"), ("a", ""), ("a", "b")];
             for (number, (chat, sender)) in odd.iter().enumerate() {
-                tx.mark_message_seen(&MessageKey::new(*chat, *sender, "1"), number as i64)?;
+                tx.mark_message_seen(&MessageKey::new(*chat, *sender, "1"), None, number as i64)?;
             }
             for (number, (chat, sender)) in odd.iter().enumerate() {
                 let seen = tx.seen_message(&MessageKey::new(*chat, *sender, "1"))?.unwrap();
@@ -470,6 +473,76 @@ async fn a_chat_keeps_the_younger_timer(bench: Bench) {
             assert!(tx.set_chat_timer("c", ChatTimer { seconds: 0, set_at: 20 })?);
             assert_eq!(tx.forget_chat_timer("c")?, Some(ChatTimer { seconds: 0, set_at: 20 }));
             assert_eq!(tx.chat_timer("c")?, None);
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn a_round_of_housekeeping_is_cut_into_steps_and_ends_as_one_transaction_would(bench: Bench) {
+    let store = bench.store();
+    let key = |n: usize| MessageKey::new("chat", "sender", n.to_string());
+    store
+        .write(move |tx| {
+            for n in 0..1000 {
+                tx.mark_message_seen(&key(n), None, NOW + if n % 2 == 0 { 0 } else { 20 * DAY })?;
+                tx.mark_hash_seen(&[(n % 251) as u8; 32], &key(n), NOW)?;
+            }
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+    let (mut round, mut steps) = (Round::default(), 0);
+    while !round.is_done() {
+        round = store.write(|tx| tx.prune_step(round, NOW + 31 * DAY, &Limits::default())).await.unwrap();
+        steps += 1;
+    }
+    assert!(steps >= 1000 / 256 + 7, "{steps} steps");
+    assert_eq!(round.pruned.seen, 500 + 251);
+    assert!(store.read(move |tx| tx.seen_message(&key(0))).await.unwrap().is_none());
+    assert!(store.read(move |tx| tx.seen_message(&key(999))).await.unwrap().is_some());
+}
+
+async fn an_event_waits_for_its_message_or_for_its_time_and_no_more_than_512_do(bench: Bench) {
+    let store = bench.store();
+    let (first, second) = (MessageKey::new("chat", "a", "1"), MessageKey::new("chat", "a", "2"));
+    store
+        .write(move |tx| {
+            assert!(tx.hold_event(&first, &event("edit"), NOW + 5)?);
+            assert!(tx.hold_event(&second, &event("revoke"), NOW + 9)?);
+            assert_eq!(tx.next_overdue()?, Some(NOW + 5));
+            assert!(ids(tx, 0)?.is_empty(), "what waits is not handed out");
+            let taken = tx.take_held(&second)?;
+            assert_eq!(taken.len(), 1);
+            tx.push_event(&taken[0].event(), NOW)?;
+            assert_eq!(ids(tx, 0)?, ["revoke"]);
+            assert!(tx.take_held(&second)?.is_empty(), "once");
+            assert!(tx.take_overdue(NOW + 4)?.is_empty());
+            assert_eq!(tx.take_overdue(NOW + 5)?.len(), 1);
+            assert_eq!(tx.next_overdue()?, None);
+            for n in 0..512 {
+                assert!(tx.hold_event(&first, &event(&n.to_string()), NOW)?);
+            }
+            assert!(!tx.hold_event(&first, &event("one more"), NOW)?);
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+    let store = bench.restart(store).await;
+    assert_eq!(store.read(|tx| tx.held_count()).await.unwrap(), 512, "over a restart");
+}
+
+async fn a_withdrawn_event_leaves_no_trace(bench: Bench) {
+    let store = bench.store();
+    store
+        .write(|tx| {
+            tx.push_event(&event("linked"), NOW)?;
+            assert!(tx.withdraw_event("linked")?);
+            assert!(!tx.withdraw_event("linked")?);
+            assert!(tx.event("linked")?.is_none());
+            assert!(ids(tx, 0)?.is_empty());
+            tx.push_event(&event("linked"), NOW)?;
+            assert_eq!(ids(tx, 0)?, ["linked"], "it may come about later");
             Ok::<_, StoreError>(())
         })
         .await

@@ -2,8 +2,8 @@
 
 use palomar_store::prekeys::LAST_ID;
 use palomar_store::{
-    Device, DeviceList, IdentityChange, KeyPairBytes, MappingChange, Prekey, PrekeyUse, Result, SignedPrekey,
-    StoreError, Tx, Watermarks,
+    Device, DeviceList, Flag, IdentityChange, KeyPairBytes, MappingChange, Prekey, PrekeyUse, Result,
+    SignedPrekey, StoreError, Tx, Watermarks,
 };
 
 use crate::{Bench, NOW, contract};
@@ -26,6 +26,8 @@ contract! {
     a_mapping_that_is_taken_back_is_unknown_both_ways
     sender_keys_of_a_former_identity_are_marked_until_they_are_replaced
     device_lists_are_walked_by_cursor
+    a_restored_store_gives_no_id_out_again_and_forgets_its_own_sender_keys
+    every_session_is_found_behind_a_cursor
 }
 
 fn pair(byte: u8) -> KeyPairBytes {
@@ -381,6 +383,67 @@ async fn sender_keys_of_a_former_identity_are_marked_until_they_are_replaced(ben
             tx.delete_sender_key("g1", "d1")?;
             tx.put_sender_key("g1", "d1", b"new")?;
             assert!(!tx.sender_key_is_stale("g1", "d1")? && tx.sender_key_is_stale("g2", "d1")?);
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn a_restored_store_gives_no_id_out_again_and_forgets_its_own_sender_keys(bench: Bench) {
+    let store = bench.store();
+    let signed = |id| SignedPrekey { id, keys: pair(1), signature: [2; 64], created_at: NOW };
+    store
+        .write(move |tx| {
+            make(tx, 812, PrekeyUse::Upload)?;
+            tx.set_signed_prekey(&signed(1))?;
+            tx.stage_signed_prekey(&signed(2))?;
+            tx.put_sender_key("group", "own", b"ours")?;
+            tx.put_sender_key("group", "other", b"theirs")?;
+            tx.mark_distributed("group", &["other".to_owned()], 7, NOW)?;
+            tx.mark_restored()
+        })
+        .await
+        .unwrap();
+    let store = bench.restart(store).await;
+    store
+        .write(|tx| {
+            assert!(tx.flag(Flag::Restored)?, "the mark is durable");
+            tx.settle_restored(&["own".to_owned(), "own by number".to_owned()])?;
+            assert!(offered(tx)?.is_empty(), "what waited is not offered: other keys may have had these ids");
+            assert_eq!(tx.take_prekey_ids(1)?, [100_813]);
+            assert!(tx.prekey(5)?.is_some(), "what the server may hold still opens");
+            assert_eq!(tx.next_signed_prekey_id()?, 103);
+            assert!(tx.staged_signed_prekey()?.is_none());
+            assert!(tx.signed_prekey(1)?.is_some());
+            assert!(tx.sender_key("group", "own")?.is_none());
+            assert!(tx.sender_key("group", "other")?.is_some());
+            assert!(tx.distributions("group")?.is_empty());
+            assert!(tx.distribution_groups("other")?.is_empty());
+            assert!(tx.flag(Flag::ServerHasNoPrekeys)? && tx.flag(Flag::KeysUnchecked)?);
+            assert!(!tx.flag(Flag::Restored)?);
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn every_session_is_found_behind_a_cursor(bench: Bench) {
+    let store = bench.store();
+    store
+        .write(|tx| {
+            for n in 0..700 {
+                tx.put_session(&format!("user{n:04}.0"), b"x")?;
+            }
+            let (mut after, mut found) = (None, 0);
+            loop {
+                let page = tx.sessions_after(after.as_deref(), 256)?;
+                found += page.len();
+                match page.last() {
+                    Some(last) => after = Some(last.clone()),
+                    None => break,
+                }
+            }
+            assert_eq!(found, 700);
             Ok::<_, StoreError>(())
         })
         .await
