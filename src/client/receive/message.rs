@@ -92,7 +92,7 @@ fn notice_chat(
     env: &mut Env,
     message: &Incoming<'_>,
     source: &Source,
-    node: &Node,
+    node: NodeRef<'_>,
 ) -> Result<(), StoreError> {
     let chat = source.chat.to_user();
     if env.own.is_own(&chat) {

@@ -48,6 +48,7 @@ pub(crate) fn answer(
         kind: peer::KIND.to_owned(),
         plaintext: SecretBytes::new(share(keys).encode_to_vec()),
         edit: None,
+        campaign: false,
     };
     if matches!(tx.enqueue(&new, env.now)?, Enqueued::New(_)) {
         env.effects.push(Effect::Outbox);
