@@ -19,10 +19,10 @@ impl OwnedFrame {
     ///
     /// # Errors
     /// As [`decode_lenient`]; bytes and arena come back with the error.
-    pub fn decode(plaintext: Vec<u8>, mut arena: Arena) -> Result<Self, BadFrame> {
+    pub fn decode(plaintext: Vec<u8>, mut arena: Arena) -> Result<Self, Box<BadFrame>> {
         match decode_lenient(&plaintext, &mut arena).map(|decoded| decoded.trailing) {
             Ok(trailing) => Ok(Self { plaintext, arena, trailing }),
-            Err(error) => Err(BadFrame { error, length: plaintext.len(), arena }),
+            Err(error) => Err(Box::new(BadFrame { error, length: plaintext.len(), arena })),
         }
     }
 

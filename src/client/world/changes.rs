@@ -21,7 +21,7 @@ fn key(chat: &Jid, from_me: bool, id: &str) -> Key {
 
 fn reaction(chat: &Jid, from_me: bool, id: &str) -> Message {
     let reaction = ReactionMessage {
-        key: Some(key(chat, from_me, id).into()),
+        key: Some(key(chat, from_me, id)),
         text: Some("+".to_owned()),
         ..Default::default()
     };

@@ -84,8 +84,8 @@ async fn after_a_restore_from_backup_no_counter_of_before_is_used_again() {
         assert_eq!(texts.iter().filter(|heard| *heard == text).count(), 1, "{text} in {texts:?}");
     }
     let uploads: Vec<Node> = world.router.sent(&a0, "iq");
-    let uploads = uploads.iter().filter(|iq| iq.find("list").is_some() && iq.find("skey").is_some());
-    let last = uploads.last().unwrap();
+    let mut uploads = uploads.iter().filter(|iq| iq.find("list").is_some() && iq.find("skey").is_some());
+    let last = uploads.next_back().unwrap();
     let id = |node: &Node| {
         let bytes = node.find("id").unwrap().content_bytes().unwrap().into_owned();
         bytes.iter().fold(0_u32, |id, byte| id << 8 | u32::from(*byte))
