@@ -122,6 +122,12 @@ impl Endpoint {
         })
     }
 
+    /// Whether this is the real service: only its root counts, an address can be anybody's.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        self.root == PRODUCTION_ROOT
+    }
+
     /// Another service: one address, its own root.
     #[must_use]
     pub fn at(address: Address, root: PublicKey, tls: Tls) -> Self {

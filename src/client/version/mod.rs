@@ -90,10 +90,11 @@ pub(crate) async fn discover(ctx: &Context) -> bool {
     true
 }
 
+/// Only the real service refuses old versions.
 fn warn_if_old(ctx: &Context) {
     let version = ctx.config.version.get();
     let age = age(version, ctx.clock.wall_s());
-    if age > OLD_DAYS {
+    if age > OLD_DAYS && ctx.config.endpoint.is_service() {
         tracing::warn!(%version, age, "the client version is old: first it links no more, then it is refused");
     }
 }
