@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::unknown::{Kind, Unknown};
 
-/// Most entries; the last of them is [`OTHER`] for everything that comes after.
+/// Most entries; the last of them is `other` for everything that comes after.
 pub const MAX_ENTRIES: usize = 512;
 /// The name of that entry.
 const OTHER: &str = "other";

@@ -36,7 +36,7 @@ impl Labels {
         Self { values: LABELS.map(value) }
     }
 
-    /// The label of a name of [`LABELS`].
+    /// The label of a name of the labels.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let at = LABELS.iter().position(|label| *label == name)?;
