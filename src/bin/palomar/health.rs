@@ -4,7 +4,6 @@ use clap::{Args, ValueEnum};
 use palomar::client::limits::{self, Health, Labels, Shown, Words, time};
 use palomar::client::{Language, Why};
 use palomar::clock::Clock;
-use palomar::store::Accounts;
 use serde_json::{Value, json};
 
 use crate::account;
@@ -52,9 +51,8 @@ impl HealthArgs {
 
 /// Runs the command.
 pub async fn run(args: &HealthArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let folder = accounts::folder(config)?;
+    let (_folder, store) = accounts::open(config, &account::id(&args.id)?)?;
     let now = Clock::system().wall_ms();
-    let store = folder.open(&account::id(&args.id)?, now)?;
     let clear = args.clear;
     let read = store
         .write(move |tx| {
